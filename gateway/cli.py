@@ -1,0 +1,201 @@
+"""The command `cairn`: reads flags, composes processes, prints to people.
+
+The one place where every part may be imported, and each command imports only what it runs, so that small
+commands start quickly. Settings are declared in settings.py; flags here name them and add nothing.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from gateway.settings import GatewaySettings, ServeSettings, SettingsError, declaration
+
+app = typer.Typer(
+    help="Cairn, an S3-compatible object store. Settings also come from the environment and from a TOML file"
+    " named by CAIRN_CONFIG.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Its tracebacks print local variables, secrets included.
+    pretty_exceptions_enable=False,
+)
+users = typer.Typer(help="Users: who may sign requests.", no_args_is_help=True)
+app.add_typer(users, name="user")
+
+
+def _option(flag: str, name: str, settings: type = GatewaySettings) -> Any:
+    declared = declaration(settings, name)
+    return typer.Option(flag, help=f"{declared.help} [{declared.variable}]", show_default=False)
+
+
+_Data = Annotated[str | None, _option("--data", "base_storage_path")]
+
+
+@app.command()
+def serve(
+    data: _Data = None,
+    host: Annotated[str | None, _option("--host", "host")] = None,
+    port: Annotated[str | None, _option("--port", "port")] = None,
+    nodes: Annotated[str | None, _option("--nodes", "nodes", ServeSettings)] = None,
+    replicas: Annotated[str | None, _option("--replicas", "replicas")] = None,
+    workers: Annotated[str | None, _option("--workers", "workers", ServeSettings)] = None,
+    tls_cert: Annotated[str | None, _option("--tls-cert", "tls_cert")] = None,
+    tls_key: Annotated[str | None, _option("--tls-key", "tls_key")] = None,
+) -> None:
+    """Serve S3 from this machine: index, storage nodes and gateways under one command."""
+    from gateway.logs import configure_logging
+    from gateway.supervisor.child import ChildFailed
+    from gateway.supervisor.layout import StartRefused
+    from gateway.supervisor.serve import run_serve
+
+    gateway_flags = {
+        "base_storage_path": data,
+        "host": host,
+        "port": port,
+        "replicas": replicas,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+    }
+    with _failing_on(SettingsError, StartRefused, ChildFailed):
+        configure_logging(debug=False)
+        run_serve(os.environ, gateway_flags, {"nodes": nodes, "workers": workers})
+
+
+@app.command()
+def gateway(listen_fd: Annotated[int | None, typer.Option("--listen-fd", hidden=True)] = None) -> None:
+    """Run one gateway, from settings alone."""
+    from gateway.server import run_gateway
+
+    settings = _load_for_role()
+    run_gateway(settings, None if listen_fd is None else [socket.socket(fileno=listen_fd)])
+
+
+@app.command()
+def worker() -> None:
+    """Run one background worker (reclaiming of unreferenced bytes), from settings alone."""
+    from gateway.workers.runner import run_worker
+
+    run_worker(_load_for_role())
+
+
+@app.command()
+def node() -> None:
+    """Run one storage node, from settings alone."""
+    from storagenode.app import run_node
+    from storagenode.identity import UnknownDirectory
+    from storagenode.settings import NodeSettings
+    from storagenode.settings import SettingsError as NodeSettingsError
+
+    with _failing_on(NodeSettingsError, UnknownDirectory, OSError):
+        run_node(NodeSettings.from_environment(os.environ))
+
+
+@users.command("add")
+def add_user(
+    name: Annotated[str, typer.Argument(help="1 to 64 letters, digits and +=,.@_-")],
+    access_key: Annotated[str, typer.Option(help="3 to 128 letters, digits and _; made up if not given")] = "",
+    secret_key: Annotated[str, typer.Option(help="8 to 128 characters; made up if not given")] = "",
+    id: Annotated[str, typer.Option(help="canonical user id; made up if not given")] = "",
+    display_name: Annotated[str, typer.Option(help="shown as owner of objects; NAME if not given")] = "",
+    email: Annotated[str, typer.Option(help="address, for grants by address")] = "",
+    data: _Data = None,
+) -> None:
+    """Add a user and print its keys; the secret key is shown this once."""
+    from gateway.user_commands import add
+    from gateway.users import NewUser
+
+    wanted = NewUser(
+        name=name,
+        access_key=access_key,
+        secret_key=secret_key,
+        canonical_id=id,
+        display_name=display_name,
+        email=email,
+    )
+    with _failing_on_user_errors():
+        made = add(os.environ, data, wanted)
+    typer.echo(f"access key  {made.access_key}")
+    typer.echo(f"secret key  {made.secret_key}")
+    typer.echo(f"id          {made.identity.canonical_id}")
+
+
+@users.command("list")
+def list_users(data: _Data = None) -> None:
+    """List the users: name, access key, id, display name, e-mail address; tab-separated."""
+    from gateway.user_commands import list_all
+
+    with _failing_on_user_errors():
+        found = list_all(os.environ, data)
+    for user in found:
+        for key in user.access_keys:
+            typer.echo("\t".join((user.name, key.access_key, user.user_id, user.display_name, user.email or "")))
+
+
+@users.command("remove")
+def remove_user(name: Annotated[str, typer.Argument()], data: _Data = None) -> None:
+    """Remove a user; its keys stop working within seconds and its buckets stay."""
+    from gateway.user_commands import remove
+
+    with _failing_on_user_errors():
+        remove(os.environ, data, name)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"cairn {version('cairn-s3')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Cairn, an S3-compatible object store."""
+
+
+def _load_for_role() -> GatewaySettings:
+    """Settings of a gateway or worker process, with logging set up by them."""
+    from gateway.logs import configure_logging
+
+    with _failing_on(SettingsError):
+        settings = GatewaySettings.load(os.environ)
+        settings.require_keys()
+    configure_logging(debug=settings.debug, form=settings.log_format)
+    return settings
+
+
+@contextlib.contextmanager
+def _failing_on(*kinds: type[Exception]) -> Iterator[None]:
+    """Errors of these kinds are told in one sentence and end the program with status 1."""
+    try:
+        yield
+    except kinds as error:
+        print(f"cairn: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+@contextlib.contextmanager
+def _failing_on_user_errors() -> Iterator[None]:
+    from gateway.index.errors import IndexUnavailable
+    from gateway.supervisor.layout import StartRefused
+    from gateway.users import UserError
+
+    with _failing_on(SettingsError, StartRefused, UserError, IndexUnavailable):
+        yield
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="cairn")
+
+
+if __name__ == "__main__":
+    main()

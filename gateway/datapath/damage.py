@@ -1,0 +1,38 @@
+"""What reads and writes notice about replicas that are not as a record wants them, for those who repair."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+
+class DamageKind(Enum):
+    """What is wrong with a blob."""
+
+    MISSING = "missing"
+    """A node that the record names does not have it."""
+    CORRUPT = "corrupt"
+    """A node that the record names has it and cannot give its bytes."""
+    TOO_FEW = "too few"
+    """It was written to a majority, but to fewer nodes than wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """One blob, and where that is the fault of one node, the node."""
+
+    blob_id: str
+    kind: DamageKind
+    node_id: str | None = None
+
+
+DamageSink = Callable[[Damage], None]
+"""Told of each damage once a request that meets it; must not block."""
+
+_log = structlog.get_logger(__name__)
+
+
+def log_damage(damage: Damage) -> None:
+    """The sink where no repair queue is given."""
+    _log.warning("damage", kind=damage.kind.value, blob=damage.blob_id, node=damage.node_id)

@@ -1,0 +1,107 @@
+"""The data path as the operations see it: write an extent, read a range, give bytes back.
+
+Everything here lives as long as the process; what belongs to one write or read is in writer.py and reader.py.
+"""
+
+import os
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+
+import structlog
+
+from gateway.datapath.cleanup import BlobCleaner
+from gateway.datapath.damage import DamageSink, log_damage
+from gateway.datapath.origin import pack_origin
+from gateway.datapath.reader import ExtentReader, plan
+from gateway.datapath.segment import Patience, WriteJob
+from gateway.datapath.writer import ExtentWriter
+from gateway.index.errors import IndexFailure
+from gateway.index.records import Extent, Origin
+from gateway.placement.membership import Membership
+from storagenode.client import NodeClient
+from storagenode.protocol import blob_id, new_write_id
+
+_log = structlog.get_logger(__name__)
+
+
+KeepLease = Callable[[str, float], Awaitable[None]]
+"""Write id, seconds from now during which the write is not taken for abandoned (Index.keep_lease)."""
+
+
+class DataPath:
+    """Made once a process over a NodeClient and a started Membership; `aclose` when done."""
+
+    def __init__(
+        self,
+        *,
+        client: NodeClient,
+        membership: Membership,
+        replicas_for: Callable[[int], int],
+        keep_lease: KeepLease,
+        orphan_grace_s: float,
+        damage: DamageSink = log_damage,
+        patience: Patience | None = None,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """`replicas_for` (GatewaySettings has it) gives the replicas wanted with so many live nodes."""
+        self._client = client
+        self._membership = membership
+        self._replicas_for = replicas_for
+        self._keep_lease = keep_lease
+        self._orphan_grace_s = orphan_grace_s
+        self._damage = damage
+        self._patience = patience or Patience()
+        self._random_bytes = random_bytes
+        self._cleaner = BlobCleaner(client, membership)
+        self._reader = ExtentReader(client, membership, damage=damage, random_source=random.Random())
+
+    def open_write(self, *, origin: Origin, size_bytes: int, replicas: int | None = None) -> ExtentWriter:
+        """A writer for exactly `size_bytes` (0 is an extent without segments); see writer.py for its use."""
+        write_id = new_write_id(self._membership.now_ms(), self._random_bytes(10))
+        job = WriteJob(
+            write_id=write_id,
+            origin=pack_origin(origin, write_id=write_id, size_bytes=size_bytes),
+            replicas=replicas or self._replicas_for(len(self._membership.live_nodes())),
+            client=self._client,
+            membership=self._membership,
+            patience=self._patience,
+            damage=self._damage,
+        )
+        return ExtentWriter(
+            job,
+            size_bytes=size_bytes,
+            cleaner=self._cleaner,
+            renew_lease=self._renew_lease,
+            lease_interval_s=self._orphan_grace_s / 4,
+        )
+
+    def read(self, extents: Sequence[Extent], offset: int, length: int) -> AsyncGenerator[bytes, None]:
+        """`length` bytes from `offset` of the extents laid end to end; `aclose` it when leaving early.
+
+        The first bytes may be awaited with `anext` before an answer is begun. Raises BytesUnavailable where
+        no replica has the bytes, ValueError when the range is not within the extents.
+        """
+        return self._reader.read(plan(extents, offset, length))
+
+    def discard(self, extents: Iterable[Extent]) -> None:
+        """Delete in the background what was written and certainly not committed.
+
+        Not for a commit whose outcome is unknown: the orphan worker asks the index about its bytes.
+        """
+        self._cleaner.discard(
+            (node_id, blob_id(extent.write_id, segment.number))
+            for extent in extents
+            for segment in extent.segments
+            for node_id in segment.nodes
+        )
+
+    async def aclose(self) -> None:
+        """End the clean-ups under way; reads and writes must have ended."""
+        await self._cleaner.aclose()
+
+    async def _renew_lease(self, write_id: str) -> None:
+        try:
+            await self._keep_lease(write_id, self._orphan_grace_s)
+        except IndexFailure as error:
+            # The write may go on: should it be given up meanwhile, its commit is refused (WriteCondemned).
+            _log.warning("write lease not renewed", write_id=write_id, error=str(error))

@@ -1,0 +1,221 @@
+"""The one request pipeline of S3: parse, authenticate, authorize, call, render; a plain ASGI callable.
+
+Everything that holds for all operations stands here once: request ids, the access log, errors, what happens to a body
+that nobody read, and to an answer that breaks midway. No operation is known here by name.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from s3compat.serialization import RenderedResponse, render, render_error
+
+from gateway.authentication import authenticate
+from gateway.authorization import authorize
+from gateway.context import Answer, Context, Input, Services
+from gateway.datapath.errors import DataPathError
+from gateway.index.errors import IndexFailure
+from gateway.operations import HANDLERS, WITHOUT_BUCKET
+from gateway.payload import Payload, build_payload
+from gateway.receiver import ClientGone, Receive, Receiver
+from gateway.translation import to_s3_error
+from s3compat import names
+from s3compat.errors import S3Error
+from s3compat.parsing import XML_BODY_LIMIT_BYTES, needs_xml_body, parse_input
+from s3compat.request import Headers, S3Request
+from s3compat.routing import find_operation
+from s3compat.service_model import Operation
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = structlog.get_logger("cairn.gateway")
+
+#: A client that takes no byte of its answer for this long is given up.
+SEND_IDLE_TIMEOUT_S = 300.0
+
+
+class Endpoint:
+    """Answers every S3 request of one process."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request (ASGI)."""
+        started = time.perf_counter()
+        headers = Headers.from_raw(scope["headers"])
+        exchange = Exchange(scope, headers, receive, send, self._services.settings.request_body_idle_timeout_s)
+        operation = None
+        try:
+            request = S3Request.build(
+                scope["method"],
+                scope["raw_path"],
+                scope["query_string"],
+                headers,
+                scope["scheme"] == "https",
+                self._services.settings.domains,
+            )
+            operation = find_operation(request)
+            answer = await self._perform(operation, request, exchange)
+            await exchange.respond(render(operation, answer.output), answer.body, answer.headers)
+        except ClientGone:
+            exchange.status = 499
+        except Exception as failure:  # noqa: BLE001 - the boundary: whatever happened becomes S3's own error
+            await self._refuse(exchange, failure)
+        finally:
+            log.debug(
+                "request",
+                request_id=exchange.request_id,
+                operation=operation.name if operation else None,
+                path=exchange.resource,
+                status=exchange.status,
+                ms=round((time.perf_counter() - started) * 1000, 2),
+            )
+
+    async def _perform(self, operation: Operation, request: S3Request, exchange: "Exchange") -> Answer:
+        now = datetime.now(UTC)
+        sender = await authenticate(request, self._services.credentials, now)
+        handler = HANDLERS.get(operation.name)
+        if handler is None:
+            raise S3Error("NotImplemented", f"{operation.name} is not implemented.")
+        if request.bucket is not None:
+            names.check_bucket_name(request.bucket)
+        if sender.identity is None:
+            raise S3Error("AccessDenied")
+        bucket = None
+        if request.bucket is not None and operation.name not in WITHOUT_BUCKET:
+            bucket = await self._services.index.get_bucket(request.bucket)
+        identity = authorize(sender.identity, bucket, request.headers.get("x-amz-expected-bucket-owner"))
+        payload = build_payload(request, exchange.receiver, sender.claim, sender.signing)
+        context = Context(
+            request=request,
+            request_id=exchange.request_id,
+            now=now,
+            identity=identity,
+            payload=payload,
+            services=self._services,
+            bucket=bucket,
+        )
+        return await handler(context, await _parse(operation, request, payload))
+
+    async def _refuse(self, exchange: "Exchange", failure: Exception) -> None:
+        error = _as_s3_error(failure, exchange.request_id)
+        if exchange.response_started:
+            # Too late for an error: returning without the promised bytes makes the server close the connection.
+            log.warning("answer broken", request_id=exchange.request_id, error=repr(failure))
+            return
+        rendered = render_error(error, exchange.resource, exchange.request_id, exchange.host_id)
+        await exchange.respond(rendered)
+
+
+async def _parse(operation: Operation, request: S3Request, payload: Payload) -> Input:
+    xml = await payload.read(XML_BODY_LIMIT_BYTES) if needs_xml_body(operation) else None
+    return parse_input(operation, request, xml)
+
+
+def _as_s3_error(failure: Exception, request_id: str) -> S3Error:
+    if isinstance(failure, S3Error):
+        return failure
+    if isinstance(failure, IndexFailure | DataPathError):
+        return to_s3_error(failure)
+    log.error("internal error", request_id=request_id, exc_info=failure)
+    return S3Error("InternalError")
+
+
+class Exchange:
+    """One request and its answer on the wire: the receiving side, the sending side, and what ties them together."""
+
+    def __init__(self, scope: Scope, headers: Headers, receive: Receive, send: Send, idle_timeout_s: float) -> None:
+        has_body = headers.get("content-length") not in (None, "0") or "transfer-encoding" in headers
+        self.receiver = Receiver(receive, idle_timeout_s=idle_timeout_s, has_body=has_body)
+        self.request_id = secrets.token_hex(8).upper()
+        self.host_id = secrets.token_urlsafe(24)
+        self.resource = scope["raw_path"].decode("latin-1")
+        self.response_started = False
+        self.status = 0
+        self._receive = receive
+        self._send = send
+        self._is_head = scope["method"] == "HEAD"
+        self._expects_continue = "expect" in headers
+
+    async def respond(
+        self,
+        response: RenderedResponse,
+        body: AsyncIterator[bytes] | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """Send the answer; a body's first block is fetched before the status line, so that its failure is an error."""
+        first = b""
+        try:
+            if body is not None:
+                first = await anext(body, b"")
+            close = await self._settle_request_body()
+            await self._start(response, headers, close)
+            if body is None or self._is_head:
+                content = b"" if self._is_head else response.body
+                await self._send({"type": "http.response.body", "body": content})
+                return
+            await self._send({"type": "http.response.body", "body": first, "more_body": True})
+            await self._stream(body)
+            await self._send({"type": "http.response.body", "body": b""})
+        finally:
+            if isinstance(body, AsyncGenerator):
+                await body.aclose()
+
+    async def _stream(self, body: AsyncIterator[bytes]) -> None:
+        """Send the blocks of a body for as long as the client is there and reads.
+
+        The server drops what is sent to a closed connection without a word, so the disconnect is listened for.
+        """
+        gone: asyncio.Task[None] | None = None
+        try:
+            async for block in body:
+                if gone is None:
+                    gone = asyncio.create_task(self._until_gone())
+                elif gone.done():
+                    raise ClientGone
+                async with asyncio.timeout(SEND_IDLE_TIMEOUT_S):
+                    await self._send({"type": "http.response.body", "body": block, "more_body": True})
+        except TimeoutError as stalled:
+            raise ClientGone from stalled
+        finally:
+            if gone is not None:
+                gone.cancel()
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _settle_request_body(self) -> bool:
+        """Read what is left of the request's body, within bounds; True when the connection must close instead.
+
+        A client that waits for 100 Continue has sent nothing yet: its next request could not be told from the body.
+        """
+        if self.receiver.finished:
+            return False
+        if self._expects_continue and not self.receiver.started:
+            return True
+        try:
+            return not await self.receiver.drain()
+        except ClientGone:
+            return True
+
+    async def _start(self, response: RenderedResponse, extra: tuple[tuple[str, str], ...], close: bool) -> None:
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (*response.headers, *extra)
+        ]
+        headers.append((b"x-amz-request-id", self.request_id.encode()))
+        headers.append((b"x-amz-id-2", self.host_id.encode()))
+        headers.append((b"server", b"Cairn"))
+        if close:
+            headers.append((b"connection", b"close"))
+        if not any(name == b"content-length" for name, _ in headers) and response.status not in (204, 304):
+            headers.append((b"content-length", str(len(response.body)).encode()))
+        self.status = response.status
+        self.response_started = True
+        await self._send({"type": "http.response.start", "status": response.status, "headers": headers})

@@ -1,0 +1,38 @@
+"""Liveness and readiness, for supervisors, container health checks and load balancers."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from gateway.index.errors import IndexFailure
+
+#: A readiness check that takes longer than this is a no, in seconds.
+CHECK_TIMEOUT_S = 2.0
+
+
+async def live(request: Request) -> JSONResponse:
+    """200 as long as the process answers at all."""
+    return JSONResponse({"status": "live"})
+
+
+async def ready(request: Request) -> JSONResponse:
+    """200 when the index answers and enough nodes are live for a write; else 503 with the reasons."""
+    services = request.app.state.services
+    reasons: list[str] = []
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            await services.membership.refresh()
+    except (TimeoutError, IndexFailure):
+        reasons.append("the index does not answer")
+    live = len(services.membership.live_nodes())
+    wanted = services.settings.replicas_for(live)
+    if live < wanted // 2 + 1:
+        reasons.append(f"{live} storage nodes are live, a write needs {wanted // 2 + 1}")
+    if reasons:
+        return JSONResponse({"status": "not ready", "reasons": reasons}, status_code=503)
+    return JSONResponse({"status": "ready"})
+
+
+ROUTES = [Route("/live", live), Route("/ready", ready)]

@@ -1,0 +1,99 @@
+"""The HTTP/1.1 connection of the gateway: uvicorn's httptools protocol with limits on the request head.
+
+uvicorn hands every header to the application however many there are, and waits for the end of a head for ever; both let
+one client hold memory and connections. Nothing of S3 is known here but the code of the error.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+#: Request line and headers together. AWS allows 8 KiB of headers beside the URI; a key of 1,024 bytes is at most 3,072
+#: bytes on the wire and a presigned query about 2 KiB.
+REQUEST_HEAD_LIMIT_BYTES = 16 * 1024
+#: A head that has begun must be whole within this time (slow-loris connections), in seconds.
+REQUEST_HEAD_TIMEOUT_S = 30.0
+
+_TOO_LARGE_BODY = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>RequestHeaderSectionTooLarge</Code><Message>Your request '
+    b"header and query parameters used to make the request exceed the maximum allowed size.</Message></Error>"
+)
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+    b"Content-Length: " + str(len(_TOO_LARGE_BODY)).encode() + b"\r\n\r\n" + _TOO_LARGE_BODY
+)
+
+
+class GatewayHttpProtocol(HttpToolsProtocol):
+    """One connection; refuses a head over ``REQUEST_HEAD_LIMIT_BYTES`` with 431 and closes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_bytes = 0
+        self._head_open = True
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Start the clock for the first head: a client that never speaks is not kept."""
+        super().connection_made(transport)
+        self._start_head_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock with the connection."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count bytes while a head is open; the parser itself buffers a header of any length."""
+        if self._head_open:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._head_open and self._head_bytes > REQUEST_HEAD_LIMIT_BYTES:
+            self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        """A new request on this connection: its head is timed."""
+        if self._head_timer is None:
+            self._start_head_timer()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Hand the request on, unless what was read of head in one go with its body was too large."""
+        self._head_open = False
+        self._stop_head_timer()
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > REQUEST_HEAD_LIMIT_BYTES:
+            self._refuse_head()
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Bytes behind a refused head belong to no request."""
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Count the next head from here; the end of a refused request is nobody's."""
+        self._head_open = True
+        self._head_bytes = 0
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def _refuse_head(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(REQUEST_HEAD_TIMEOUT_S, self._on_head_timeout)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _on_head_timeout(self) -> None:
+        self._head_timer = None
+        if self._head_open and not self.transport.is_closing():
+            self.transport.close()

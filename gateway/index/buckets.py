@@ -1,0 +1,90 @@
+"""Buckets: creating, reading, listing, removing."""
+
+import asyncio
+
+from gateway.index import keys
+from gateway.index.base import IndexBase, accepted, before_nul, bucket_keys, successor
+from gateway.index.errors import NoSuchBucket
+from gateway.index.packing import FORMAT
+from gateway.index.record_encoding import BUCKET_FIELDS, decode_bucket
+from gateway.index.records import BucketPage, BucketRecord, Versioning
+from gateway.index.scripts import load_script
+
+_CREATE = load_script("create_bucket")
+_DELETE = load_script("delete_bucket")
+_SET_VERSIONING = load_script("set_versioning")
+
+# Uploads that one call of the script aborts: about 5 ms in which the server does nothing else.
+_UPLOADS_A_CALL = 500
+
+
+class BucketIndex(IndexBase):
+    """The part of the index that knows buckets."""
+
+    async def create_bucket(self, name: str, owner_id: str, region: str, *, now_ms: int, limit: int) -> BucketRecord:
+        """Make a bucket; the owner may have `limit` of them.
+
+        Raises BucketExists (whose `owner_id` may be this owner), TooManyBuckets, IndexUnavailable.
+        """
+        reply = await self._connection.change(
+            _CREATE,
+            (*bucket_keys(name), keys.buckets(), keys.owned_buckets()),
+            (name, owner_id, now_ms, region, limit, FORMAT, *BUCKET_FIELDS),
+        )
+        (fields,) = accepted(reply, name)
+        return decode_bucket(name, fields)
+
+    async def get_bucket(self, name: str) -> BucketRecord:
+        """The bucket with its present counts. Raises NoSuchBucket, IndexUnavailable."""
+        fields = await self._connection.command("HMGET", keys.bucket(name), *BUCKET_FIELDS)
+        if fields[0] is None:
+            raise NoSuchBucket(name)
+        return decode_bucket(name, fields)
+
+    async def delete_bucket(self, name: str) -> int:
+        """Remove an empty bucket, abort its uploads; returns the number of the change.
+
+        The uploads of a bucket with more than some hundreds of them are aborted in several steps, and stay so if an
+        object is written in between. Raises NoSuchBucket, BucketNotEmpty, IndexUnavailable.
+        """
+        all_keys = (*bucket_keys(name), keys.buckets(), keys.owned_buckets())
+        while True:
+            reply = await self._connection.change(_DELETE, all_keys, (name, _UPLOADS_A_CALL))
+            if reply[0] != b"More":
+                sequence: int = accepted(reply, name)[0]
+                return sequence
+
+    async def set_versioning(self, name: str, versioning: Versioning) -> int:
+        """Set the versioning state; returns the number of the change. Raises NoSuchBucket, IndexUnavailable.
+
+        What a bucket holds as null versions supposes that it never goes back to UNVERSIONED.
+        """
+        if versioning is Versioning.UNVERSIONED:
+            raise ValueError("versioning can be suspended, not taken back")
+        reply = await self._connection.change(_SET_VERSIONING, bucket_keys(name), (versioning.value,))
+        sequence: int = accepted(reply, name)[0]
+        return sequence
+
+    async def list_buckets(
+        self, owner_id: str | None = None, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> BucketPage:
+        """Buckets by name, of one owner or of all. Raises IndexUnavailable."""
+        if limit < 1 or "\0" in prefix:
+            return BucketPage(buckets=(), truncated=False)
+        set_name = keys.buckets() if owner_id is None else keys.owned_buckets()
+        scope = b"" if owner_id is None else owner_id.encode() + b"\0"
+        start = before_nul(after)
+        lower = scope + max(prefix.encode(), start + b"\1" if after else b"")
+        upper = successor(scope + prefix.encode())
+        bounds = (b"[" + lower, b"(" + upper if upper else b"+")
+        members = await self._connection.command("ZRANGEBYLEX", set_name, *bounds, "LIMIT", 0, limit + 1)
+        names = [member[len(scope) :].decode() for member in members]
+        found = await asyncio.gather(*[self._get_bucket_if_there(name) for name in names[:limit]])
+        buckets = tuple([bucket for bucket in found if bucket is not None])
+        return BucketPage(buckets=buckets, truncated=len(names) > limit)
+
+    async def _get_bucket_if_there(self, name: str) -> BucketRecord | None:
+        try:
+            return await self.get_bucket(name)
+        except NoSuchBucket:
+            return None

@@ -1,0 +1,194 @@
+"""How the index reaches its Redis server: connecting, scripts, what an error reply means.
+
+A change is sent once. When its answer does not come, nobody knows whether it was applied, and it is reported so
+(`IndexUnavailable.maybe_applied`); sending it again is left to clients, for whom S3's writes are idempotent.
+Hence the scripts need no request ids. (redis-py's default retry was seen to apply one INCR eleven times.)
+A read is sent a second time when the connection dropped under it, as it does at a fail-over.
+
+Cancelling a task that waits for a change leaves the outcome as open as a lost connection does.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import hiredis
+
+from gateway.index.errors import IndexFault, IndexUnavailable
+from gateway.index.pipe import Argument, Pipe, PipeLost
+from gateway.index.scripts import Script
+
+DEFAULT_PORT = 6379
+UNIX_PREFIX = "unix:"
+
+# First words of error replies by which a server refuses to begin: nothing was executed. Scripts decide before
+# they write, and the server asks for memory, disk and role before a script's first write.
+_NOT_NOW = frozenset(
+    [
+        "BUSY",
+        "CLUSTERDOWN",
+        "LOADING",
+        "MASTERDOWN",
+        "MISCONF",
+        "MOVED",
+        "NOAUTH",
+        "NOPERM",
+        "NOREPLICAS",
+        "OOM",
+        "READONLY",
+        "TRYAGAIN",
+        "UNKILLABLE",
+        "WRONGPASS",
+    ]
+)
+
+
+class Connection:
+    """A connection that opens itself when it is needed, and again when it was lost. Any task may use it."""
+
+    def __init__(self, host: str, port: int, *, password: str, connect_timeout_s: float, timeout_s: float) -> None:
+        self._host = host
+        self._port = port
+        self._password = password
+        self._connect_timeout_s = connect_timeout_s
+        self._timeout_s = timeout_s
+        self._pipe: Pipe | None = None
+        self._opening: asyncio.Task[Pipe] | None = None
+
+    @property
+    def address(self) -> str:
+        """For messages: `unix:/path` or `host:port`."""
+        return self._host if self._host.startswith(UNIX_PREFIX) else f"{self._host}:{self._port}"
+
+    async def command(self, *arguments: Argument) -> Any:
+        """Execute a command that reads, or sets what may be set twice. Raises IndexUnavailable, IndexFault."""
+        return await self._resending(lambda: self._execute(arguments))
+
+    async def read(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
+        """Execute a script that changes nothing. Raises IndexUnavailable, IndexFault."""
+        return await self._resending(lambda: self._evaluate(script, keys, arguments))
+
+    async def change(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
+        """Execute a script that changes something, once. Raises IndexUnavailable, IndexFault."""
+        try:
+            return await self._evaluate(script, keys, arguments)
+        except PipeLost as error:
+            raise self._unavailable(error, maybe_applied=True) from error
+
+    async def close(self) -> None:
+        """End the connection. Calls under way fail as when it is lost."""
+        if self._opening is not None:
+            self._opening.cancel()
+            with suppress(asyncio.CancelledError, OSError, TimeoutError, PipeLost, IndexUnavailable):
+                await self._opening
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+    async def _resending(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            return await attempt()
+        except PipeLost as error:
+            if error.timed_out:  # a server that is that slow does not get the question twice
+                raise self._unavailable(error, maybe_applied=False) from error
+        try:
+            return await attempt()
+        except PipeLost as error:
+            raise self._unavailable(error, maybe_applied=False) from error
+
+    async def _execute(self, arguments: Sequence[Argument]) -> Any:
+        pipe = await self._open_pipe()
+        return _checked(await pipe.call(*arguments))
+
+    async def _evaluate(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        pipe = await self._open_pipe()
+        reply = await pipe.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+            reply = await pipe.call("EVAL", script.text, len(keys), *keys, *arguments)
+        return _checked(reply, script.name)
+
+    async def _open_pipe(self) -> Pipe:
+        if self._pipe is not None and self._pipe.is_open:
+            return self._pipe
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open(), name="index connection")
+            self._opening.add_done_callback(_look_at_exception)
+        try:
+            # Shared by all that wait, so that one of them being cancelled does not disappoint the others, and
+            # an unreachable server costs each of them one timeout and not one after the other.
+            return await asyncio.shield(self._opening)
+        except (OSError, TimeoutError, PipeLost) as error:
+            raise self._unavailable(error, maybe_applied=False) from error
+
+    async def _open(self) -> Pipe:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._connect_timeout_s):
+            if self._host.startswith(UNIX_PREFIX):
+                path = self._host.removeprefix(UNIX_PREFIX)
+                transport, pipe = await loop.create_unix_connection(lambda: Pipe(self._timeout_s), path)
+            else:
+                transport, pipe = await loop.create_connection(lambda: Pipe(self._timeout_s), self._host, self._port)
+                handle = transport.get_extra_info("socket")
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            try:
+                if self._password:
+                    _checked(await pipe.call("AUTH", self._password))
+            except BaseException:
+                pipe.close()
+                raise
+        self._pipe = pipe
+        return pipe
+
+    def _unavailable(self, error: BaseException, *, maybe_applied: bool) -> IndexUnavailable:
+        reason = str(error) or type(error).__name__
+        return IndexUnavailable(f"index at {self.address}: {reason}", maybe_applied=maybe_applied)
+
+
+def connect(
+    host: str,
+    port: int = DEFAULT_PORT,
+    *,
+    password: str = "",
+    connect_timeout_s: float = 2.0,
+    timeout_s: float = 5.0,
+) -> Connection:
+    """A connection to a server; `host` may be `unix:/path/to.sock`. Nothing is opened before the first call.
+
+    `timeout_s` is how long an answer may take before the connection is given up, with all that waits on it.
+    """
+    return Connection(host, port, password=password, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
+
+
+async def check_durability(connection: Connection) -> str | None:
+    """Why this server may lose acknowledged writes, or None when it syncs each before answering.
+
+    Raises IndexUnavailable.
+    """
+    try:
+        reply = await connection.command("CONFIG", "GET", "append*")
+    except IndexFault as error:
+        return f"the index does not tell how it persists ({error})"
+    settings = dict(zip(reply[::2], reply[1::2], strict=True))
+    if settings.get(b"appendonly") != b"yes":
+        return "the index keeps no append-only file (appendonly no): a restart loses what is newer than its dump"
+    policy = settings.get(b"appendfsync", b"?").decode()
+    if policy != "always":
+        return f"the index acknowledges before its file is synced (appendfsync {policy}): a crash loses the newest"
+    return None
+
+
+def _look_at_exception(opening: asyncio.Task[Pipe]) -> None:
+    # Every waiter may have been cancelled by now; asyncio would complain of an exception nobody saw.
+    if not opening.cancelled():
+        opening.exception()
+
+
+def _checked(reply: Any, script_name: str = "") -> Any:
+    if not isinstance(reply, hiredis.ReplyError):
+        return reply
+    text = str(reply)
+    if text.split(" ", 1)[0] in _NOT_NOW:
+        raise IndexUnavailable(f"the index refuses: {text}", maybe_applied=False)
+    raise IndexFault(f"{script_name}: {text}" if script_name else text)

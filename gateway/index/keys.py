@@ -1,0 +1,116 @@
+"""The name of every Redis key of the index. Nothing else in the project spells one out.
+
+All keys of a partition carry the same hash tag (`{0}`), and so lie in one slot of a Redis Cluster: a script may
+touch any of them. `partition_of` is the one place that would spread buckets over more partitions.
+"""
+
+_PREFIX = "cairn:"
+
+
+def partition_of(bucket: str) -> int:
+    """The partition that holds a bucket. Users, nodes and leases live in partition 0."""
+    del bucket  # there is one partition
+    return 0
+
+
+def _name(partition: int, suffix: str) -> str:
+    return f"{_PREFIX}{{{partition}}}:{suffix}"
+
+
+def _of_bucket(bucket: str, suffix: str) -> str:
+    return _name(partition_of(bucket), suffix)
+
+
+def nodes(partition: int = 0) -> str:
+    """Hash: node id -> JSON of its last heartbeat. Written by the storage nodes."""
+    return _name(partition, "nodes")
+
+
+def sequence(partition: int = 0) -> str:
+    """String: the number of the last change. Also the order of versions."""
+    return _name(partition, "sequence")
+
+
+def reclaim(partition: int = 0) -> str:
+    """Sorted set: reference to an entry of `trash` by the time (ms) it was put there."""
+    return _name(partition, "reclaim")
+
+
+def reclaiming(partition: int = 0) -> str:
+    """Sorted set: references handed to a worker, by the time (ms) of that. No longer undeletable."""
+    return _name(partition, "reclaiming")
+
+
+def trash(partition: int = 0) -> str:
+    """Sorted set, score 0: what became unreferenced, whole: `bucket 00 key 00 order kind record`."""
+    return _name(partition, "trash")
+
+
+def condemned(partition: int = 0) -> str:
+    """Sorted set: write ids (16 raw bytes) that may no longer be committed, by the time (ms) they expire."""
+    return _name(partition, "condemned")
+
+
+def write_leases(partition: int = 0) -> str:
+    """Sorted set: write ids (16 raw bytes) of writes under way, by the time (ms) they expire."""
+    return _name(partition, "write-leases")
+
+
+def buckets(partition: int = 0) -> str:
+    """Sorted set, score 0: the names of all buckets."""
+    return _name(partition, "buckets")
+
+
+def owned_buckets(partition: int = 0) -> str:
+    """Sorted set, score 0: `owner id 00 bucket name`."""
+    return _name(partition, "owned-buckets")
+
+
+def bucket(name: str) -> str:
+    """Hash: one bucket's attributes and counters, see `records.BucketRecord`."""
+    return _of_bucket(name, f"bucket:{name}")
+
+
+def objects(bucket: str) -> str:
+    """Sorted set, score 0: every version of every object of a bucket: `key 00 order record`."""
+    return _of_bucket(bucket, f"objects:{bucket}")
+
+
+def uploads(bucket: str) -> str:
+    """Sorted set, score 0: the multipart uploads under way: `key 00 upload-id record`."""
+    return _of_bucket(bucket, f"uploads:{bucket}")
+
+
+def parts(bucket: str, upload_id: str) -> str:
+    """Sorted set: the parts of an upload, by part number."""
+    return _of_bucket(bucket, f"parts:{upload_id}")
+
+
+def parts_revision(bucket: str, upload_id: str) -> str:
+    """String: the number of the change that last touched the parts of an upload."""
+    return _of_bucket(bucket, f"parts-revision:{upload_id}")
+
+
+def completed_upload(bucket: str, upload_id: str) -> str:
+    """String with a time to live: the object that an upload became."""
+    return _of_bucket(bucket, f"completed:{upload_id}")
+
+
+def layout(bucket: str, layout_ref: str) -> str:
+    """String: the extents and parts of an object whose record would be too large with them."""
+    return _of_bucket(bucket, f"layout:{layout_ref}")
+
+
+def users() -> str:
+    """Hash: user id -> record."""
+    return _name(0, "users")
+
+
+def user_names() -> str:
+    """Hash: name -> user id, `e-mail address -> user id` and `access key -> user id`, told apart by a prefix."""
+    return _name(0, "user-names")
+
+
+def worker_lease(name: str) -> str:
+    """String with a time to live: who runs the background work of this name."""
+    return _name(0, f"worker:{name}")

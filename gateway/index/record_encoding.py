@@ -1,0 +1,226 @@
+"""How uploads, parts, buckets, users, origins and reclaim entries become bytes and back. Pure.
+
+Framed as `packing` says, unless a function says otherwise. Fields are only ever appended, under a new format.
+"""
+
+from collections.abc import Sequence
+
+from gateway.index.layout_encoding import layout_fields, layout_from_fields
+from gateway.index.object_encoding import ORDER_SIZE, decode_object
+from gateway.index.packing import (
+    DECODE_ERRORS,
+    check_format,
+    compact_hex,
+    corrupt,
+    expand_hex,
+    pack_checksum,
+    pack_headers,
+    pack_pairs,
+    pack_record,
+    unpack_checksum,
+    unpack_headers,
+    unpack_pairs,
+    unpack_record,
+)
+from gateway.index.records import (
+    AccessKey,
+    BucketRecord,
+    Extent,
+    Origin,
+    PartRecord,
+    ReclaimEntry,
+    ReclaimKind,
+    UploadRecord,
+    UserRecord,
+    Versioning,
+)
+
+# An upload id is 32 hexadecimal digits: the number of the change that made it, then random.
+UPLOAD_ID_SIZE = 32
+
+# The fields of a bucket's hash, in the order in which the scripts return them.
+BUCKET_FIELDS = ("format", "id", "owner", "created_ms", "region", "versioning", "objects", "bytes")
+
+_REVISION_SIZE = 8
+
+
+def encode_upload(upload: UploadRecord) -> bytes:
+    """The record of an upload without its key and id, which stand before it in the set's member."""
+    return pack_record(
+        (
+            compact_hex(upload.owner_id),
+            upload.initiated_ms,
+            pack_headers(upload.headers),
+            pack_pairs(upload.metadata),
+            pack_pairs(upload.tags),
+            upload.checksum_algorithm,
+            upload.checksum_type,
+        )
+    )
+
+
+def decode_upload(member: bytes) -> UploadRecord:
+    """A member of an `uploads` set: `key 00 upload-id record`. Raises UnsupportedFormat, CorruptRecord."""
+    key, _, rest = member.partition(b"\0")
+    try:
+        fields = unpack_record(rest[UPLOAD_ID_SIZE:])
+        owner, initiated_ms, headers, metadata, tags, algorithm, kind = fields
+        return UploadRecord(
+            upload_id=rest[:UPLOAD_ID_SIZE].decode(),
+            key=key.decode(),
+            owner_id=expand_hex(owner),
+            initiated_ms=initiated_ms,
+            headers=unpack_headers(headers),
+            metadata=unpack_pairs(metadata),
+            tags=unpack_pairs(tags),
+            checksum_algorithm=algorithm,
+            checksum_type=kind,
+        )
+    except DECODE_ERRORS as error:
+        corrupt("upload", member, error)
+
+
+def encode_part(part: PartRecord) -> bytes:
+    """A member of a `parts` set, whose score is the part's number."""
+    return pack_record(
+        (
+            part.part_number,
+            part.size_bytes,
+            compact_hex(part.etag),
+            pack_checksum(part.checksum),
+            part.modified_ms,
+            layout_fields((part.extent,), ()),
+        )
+    )
+
+
+def decode_part(data: bytes) -> PartRecord:
+    """The inverse of `encode_part`. Raises UnsupportedFormat, CorruptRecord."""
+    try:
+        number, size_bytes, etag, checksum, modified_ms, layout = unpack_record(data)
+        ((extent,), _) = layout_from_fields(layout)
+        return PartRecord(
+            part_number=number,
+            size_bytes=size_bytes,
+            etag=expand_hex(etag),
+            checksum=unpack_checksum(checksum),
+            modified_ms=modified_ms,
+            extent=extent,
+        )
+    except DECODE_ERRORS as error:
+        corrupt("part", data, error)
+
+
+def decode_bucket(name: str, fields: Sequence[bytes]) -> BucketRecord:
+    """A bucket from the values of BUCKET_FIELDS. Raises UnsupportedFormat, CorruptRecord."""
+    try:
+        format_number, bucket_id, owner, created_ms, region, versioning, objects, size = fields
+        check_format(int(format_number))
+        return BucketRecord(
+            name=name,
+            bucket_id=int(bucket_id),
+            owner_id=owner.decode(),
+            created_ms=int(created_ms),
+            region=region.decode(),
+            versioning=Versioning(versioning.decode()),
+            object_count=int(objects),
+            byte_count=int(size),
+        )
+    except DECODE_ERRORS as error:
+        corrupt("bucket", b" ".join(field or b"-" for field in fields), error)
+
+
+def encode_user(user: UserRecord) -> bytes:
+    """A user without its revision, which the script puts before it: 8 bytes, big-endian."""
+    keys = [[key.access_key, key.sealed_secret, key.created_ms] for key in user.access_keys]
+    return pack_record((user.user_id, user.name, user.display_name, user.email, user.created_ms, keys))
+
+
+def decode_user(data: bytes) -> UserRecord:
+    """A value of the `users` hash. Raises UnsupportedFormat, CorruptRecord."""
+    try:
+        user_id, name, display_name, email, created_ms, keys = unpack_record(data[_REVISION_SIZE:])
+        return UserRecord(
+            user_id=user_id,
+            name=name,
+            display_name=display_name,
+            email=email,
+            created_ms=created_ms,
+            access_keys=tuple(
+                [
+                    AccessKey(access_key=access_key, sealed_secret=sealed, created_ms=made_ms)
+                    for access_key, sealed, made_ms in keys
+                ]
+            ),
+            revision=int.from_bytes(data[:_REVISION_SIZE]),
+        )
+    except DECODE_ERRORS as error:
+        corrupt("user", data, error)
+
+
+def encode_origin(origin: Origin) -> bytes:
+    """The back pointer that a node keeps with a blob; about the length of bucket and key."""
+    return pack_record((origin.bucket, origin.key, origin.upload_id, origin.part_number))
+
+
+def decode_origin(data: bytes) -> Origin:
+    """The inverse of `encode_origin`. Raises UnsupportedFormat, CorruptRecord."""
+    try:
+        bucket, key, upload_id, part_number = unpack_record(data)
+        return Origin(bucket=bucket, key=key, upload_id=upload_id, part_number=part_number)
+    except DECODE_ERRORS as error:
+        corrupt("origin", data, error)
+
+
+def encode_extents(extents: Sequence[Extent]) -> bytes:
+    """Extents on their own."""
+    return pack_record((layout_fields(extents, ()),))
+
+
+def decode_extents(data: bytes) -> tuple[Extent, ...]:
+    """The inverse of `encode_extents`. Raises UnsupportedFormat, CorruptRecord."""
+    try:
+        (layout,) = unpack_record(data)
+        return layout_from_fields(layout)[0]
+    except DECODE_ERRORS as error:
+        corrupt("extents", data, error)
+
+
+def decode_reclaim(member: bytes) -> ReclaimEntry:
+    """A member of the `trash` set: `bucket 00 key 00 order kind record`.
+
+    Everything before the record is the entry's reference. Raises UnsupportedFormat, CorruptRecord.
+    """
+    try:
+        bucket, key, rest = member.split(b"\0", 2)
+        kind = ReclaimKind(rest[ORDER_SIZE])
+        order, data = rest[:ORDER_SIZE], rest[ORDER_SIZE + 1 :]
+        reference = member[: len(member) - len(data)]
+        names = bucket.decode(), key.decode()
+    except DECODE_ERRORS as error:
+        corrupt("reclaim entry", member, error)
+    return _reclaim_entry(reference, kind, names, order, data)
+
+
+def _reclaim_entry(
+    reference: bytes, kind: ReclaimKind, names: tuple[str, str], order: bytes, data: bytes
+) -> ReclaimEntry:
+    record, upload_id = None, None
+    extents: tuple[Extent, ...] = ()
+    if kind is ReclaimKind.OBJECT:
+        record = decode_object(order, data)
+    elif kind is ReclaimKind.UPLOAD:
+        upload_id = data[:UPLOAD_ID_SIZE].decode()
+    elif kind is ReclaimKind.PART:
+        extents = (decode_part(data).extent,)
+    else:
+        extents = decode_extents(data)
+    return ReclaimEntry(
+        reference=reference,
+        kind=kind,
+        bucket=names[0],
+        key=names[1],
+        record=record,
+        upload_id=upload_id,
+        extents=extents,
+    )

@@ -1,0 +1,37 @@
+"""Loads the Lua scripts: each is a file of this directory behind the parts that it shares with others.
+
+A script's file begins with `-- uses: part part …`, naming those parts (files too) in order. A first line `#!lua …`
+carries flags for the server and stays the first line.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha1
+from importlib.resources import files
+
+_USES = "-- uses:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """A server-side script; `digest` is the name under which the server caches it."""
+
+    name: str
+    text: str
+    digest: str
+
+
+def load_script(name: str) -> Script:
+    """The script of that name, assembled. Raises FileNotFoundError, ValueError (no `uses` line)."""
+    first, *rest = _read(name).splitlines()
+    flags = [first] if first.startswith("#!") else []
+    uses, *body = rest if flags else [first, *rest]
+    if not uses.startswith(_USES):
+        raise ValueError(f"{name}.lua does not say what it uses")
+    parts = [_read(part) for part in uses.removeprefix(_USES).split()]
+    text = "\n".join([*flags, *parts, *body])
+    digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return Script(name=name, text=text, digest=digest)
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,9 @@
+-- uses: prelude bucket
+local versioning = ARGV[1]
+
+if not read_bucket('') then
+  return { 'NoSuchBucket' }
+end
+local change = new_change('set_versioning')
+effect(change, 'HSET', BUCKET, 'versioning', versioning)
+return { 'OK', commit_change(change) }

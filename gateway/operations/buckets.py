@@ -1,0 +1,132 @@
+"""Buckets: create, look at, list, delete.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
+"""
+
+import base64
+import binascii
+
+from gateway.context import Answer, Context, Input
+from gateway.index.errors import BucketExists
+from gateway.operations.times import from_ms
+from s3compat.errors import S3Error
+from s3compat.names import check_bucket_name
+
+#: AWS's largest page of ListBuckets.
+BUCKETS_PAGE_LIMIT = 10_000
+#: The region that AWS names by an empty LocationConstraint.
+CLASSIC_REGION = "us-east-1"
+
+
+async def create_bucket(context: Context, params: Input) -> Answer:
+    """CreateBucket.
+
+    Raises InvalidBucketName, IllegalLocationConstraintException, InvalidLocationConstraint, BucketAlreadyExists,
+    BucketAlreadyOwnedByYou (outside us-east-1, where AWS answers 200 again), TooManyBuckets.
+    """
+    name: str = params["Bucket"]
+    check_bucket_name(name)
+    _refuse_unsupported(context, params)
+    region = _region(context, params.get("CreateBucketConfiguration") or {})
+    try:
+        await context.index.create_bucket(
+            name,
+            context.identity.canonical_id,
+            region,
+            now_ms=context.now_ms,
+            limit=context.services.settings.bucket_limit,
+        )
+    except BucketExists as exists:
+        if exists.owner_id != context.identity.canonical_id:
+            raise S3Error("BucketAlreadyExists", BucketName=name) from exists
+        if region != CLASSIC_REGION:
+            raise S3Error("BucketAlreadyOwnedByYou", BucketName=name) from exists
+    return Answer(output={"Location": f"/{name}"})
+
+
+def _region(context: Context, configuration: Input) -> str:
+    region = context.services.settings.region
+    wanted = configuration.get("LocationConstraint")
+    if wanted is None or wanted == region:
+        return region
+    if region == CLASSIC_REGION:
+        raise S3Error("InvalidLocationConstraint", LocationConstraint=wanted)
+    raise S3Error(
+        "IllegalLocationConstraintException",
+        f"The {wanted} location constraint is incompatible for the region specific endpoint this request was sent to.",
+    )
+
+
+def _refuse_unsupported(context: Context, params: Input) -> None:
+    """What a bucket here cannot have is refused, never ignored."""
+    if params.get("ObjectLockEnabledForBucket"):
+        raise S3Error("NotImplemented", Header="x-amz-bucket-object-lock-enabled")
+    if context.request.headers.get("x-amz-acl") not in (None, "private"):
+        raise S3Error("InvalidBucketAclWithObjectOwnership")
+    if any(name.startswith("x-amz-grant-") for name in context.request.headers):
+        raise S3Error("InvalidBucketAclWithObjectOwnership")
+    if params.get("ObjectOwnership") not in (None, "BucketOwnerEnforced"):
+        raise S3Error("NotImplemented", Header="x-amz-object-ownership")
+    configuration = params.get("CreateBucketConfiguration") or {}
+    for member in ("Location", "Bucket", "Tags"):
+        if configuration.get(member):
+            raise S3Error("NotImplemented", f"CreateBucketConfiguration {member} is not implemented.")
+
+
+async def head_bucket(context: Context, params: Input) -> Answer:
+    """HeadBucket. Raises NoSuchBucket."""
+    return Answer(output={"BucketRegion": context.target_bucket.region, "AccessPointAlias": False})
+
+
+async def delete_bucket(context: Context, params: Input) -> Answer:
+    """DeleteBucket. Raises NoSuchBucket, BucketNotEmpty."""
+    await context.index.delete_bucket(context.target_bucket.name)
+    return Answer()
+
+
+async def get_bucket_location(context: Context, params: Input) -> Answer:
+    """GetBucketLocation: us-east-1 is the empty constraint. Raises NoSuchBucket."""
+    region = context.target_bucket.region
+    return Answer(output={} if region == CLASSIC_REGION else {"LocationConstraint": region})
+
+
+async def list_buckets(context: Context, params: Input) -> Answer:
+    """ListBuckets of the caller, in pages when MaxBuckets is given. Raises InvalidArgument."""
+    limit: int | None = params.get("MaxBuckets")
+    if limit is not None and not 1 <= limit <= BUCKETS_PAGE_LIMIT:
+        raise S3Error("InvalidArgument", ArgumentName="max-buckets", ArgumentValue=str(limit))
+    prefix: str = params.get("Prefix") or ""
+    wanted_region = params.get("BucketRegion")
+    owner = context.identity
+    page = await context.index.list_buckets(
+        owner.canonical_id,
+        prefix=prefix,
+        after=_decode_token(params.get("ContinuationToken")),
+        limit=limit or BUCKETS_PAGE_LIMIT,
+    )
+    output: Input = {
+        "Owner": {"ID": owner.canonical_id, "DisplayName": owner.display_name},
+        "Buckets": [
+            {"Name": bucket.name, "CreationDate": from_ms(bucket.created_ms), "BucketRegion": bucket.region}
+            for bucket in page.buckets
+            if wanted_region in (None, bucket.region)
+        ],
+    }
+    if prefix:
+        output["Prefix"] = prefix
+    if page.truncated:
+        output["ContinuationToken"] = base64.urlsafe_b64encode(page.buckets[-1].name.encode()).decode()
+    return Answer(output=output)
+
+
+def _decode_token(token: str | None) -> str:
+    if not token:
+        return ""
+    try:
+        return base64.urlsafe_b64decode(token).decode()
+    except (binascii.Error, ValueError) as malformed:
+        raise S3Error(
+            "InvalidArgument",
+            "The continuation token provided is incorrect",
+            ArgumentName="continuation-token",
+        ) from malformed

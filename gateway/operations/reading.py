@@ -1,0 +1,156 @@
+"""GetObject and HeadObject: conditions, ranges, part numbers, header overrides.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.context import Answer, Context, Input, Output
+from gateway.index.records import ObjectRecord
+from gateway.operations.stored_headers import OVERRIDES
+from gateway.operations.times import whole_seconds
+from s3compat import checksums
+from s3compat.conditions import ReadConditions, evaluate_read, parse_range, quote_etag
+from s3compat.errors import S3Error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Which bytes of an object are answered; ``partial`` makes it a 206 with Content-Range."""
+
+    offset: int
+    length: int
+    partial: bool
+    part_number: int | None = None
+
+
+async def get_object(context: Context, params: Input) -> Answer:
+    """GetObject.
+
+    Raises NoSuchKey, NoSuchVersion, MethodNotAllowed (delete marker by version), PreconditionFailed, NotModified,
+    InvalidRange, InvalidPartNumber, InvalidRequest.
+    """
+    record = await find_object(context, params)
+    answer = _describe(context, params, record)
+    span = _span(params, record)
+    if span.length == 0:
+        return answer
+    return Answer(
+        output=answer.output,
+        headers=answer.headers,
+        body=context.datapath.read(record.extents, span.offset, span.length),
+    )
+
+
+async def head_object(context: Context, params: Input) -> Answer:
+    """HeadObject. Raises what GetObject raises; the errors have no body."""
+    return _describe(context, params, await find_object(context, params))
+
+
+async def find_object(context: Context, params: Input) -> ObjectRecord:
+    """The version that a read asks for; raises NoSuchKey, NoSuchVersion, MethodNotAllowed."""
+    version_id: str | None = params.get("VersionId")
+    if version_id == "":
+        raise S3Error("InvalidArgument", "Version id cannot be the empty string", ArgumentName="versionId")
+    _, record = await context.index.get_object(context.target_bucket.name, context.key, version_id)
+    if record is None:
+        if version_id is not None:
+            raise S3Error("NoSuchVersion", Key=context.key, VersionId=version_id)
+        raise S3Error("NoSuchKey", Key=context.key)
+    if record.delete_marker:
+        marker = {"x-amz-delete-marker": "true", "x-amz-version-id": record.version_id}
+        if version_id is not None:
+            raise S3Error(
+                "MethodNotAllowed", headers=marker, Method=context.request.method, ResourceType="DeleteMarker"
+            )
+        raise S3Error("NoSuchKey", headers=marker, Key=context.key)
+    return record
+
+
+def _describe(context: Context, params: Input, record: ObjectRecord) -> Answer:
+    """Conditions and every header of the answer, for both operations alike."""
+    evaluate_read(
+        ReadConditions.from_headers(context.request.headers, now=context.now),
+        etag=record.etag,
+        modified=whole_seconds(record.modified_ms),
+    )
+    span = _span(params, record)
+    output: Output = {
+        "AcceptRanges": "bytes",
+        "ETag": quote_etag(record.etag),
+        "LastModified": whole_seconds(record.modified_ms),
+        "ContentLength": span.length,
+    }
+    if span.partial:
+        output["ContentRange"] = f"bytes {span.offset}-{span.offset + span.length - 1}/{record.size_bytes}"
+    if span.part_number is not None and record.parts:
+        output["PartsCount"] = len(record.parts)
+    if context.target_bucket.versioning:
+        output["VersionId"] = record.version_id
+    if record.tags:
+        output["TagCount"] = len(record.tags)
+    if params.get("ChecksumMode") == "ENABLED":
+        output.update(_checksum_members(record, span))
+    return Answer(output=output, headers=_headers(params, record))
+
+
+def _headers(params: Input, record: ObjectRecord) -> tuple[tuple[str, str], ...]:
+    kept = dict(record.headers)
+    for member, name in OVERRIDES.items():
+        if member in params:
+            kept[name] = override_text(params[member])
+    kept.update((f"x-amz-meta-{name}", value) for name, value in record.metadata)
+    return tuple(kept.items())
+
+
+def override_text(value: object) -> str:
+    """A response-* override as it goes into a header: a header cannot hold line ends."""
+    text = value.strftime("%a, %d %b %Y %H:%M:%S GMT") if isinstance(value, datetime) else str(value)
+    if any(character in text for character in "\r\n\0"):
+        raise S3Error("InvalidArgument", "Header value cannot be represented.")
+    return text.encode().decode("latin-1")
+
+
+def _checksum_members(record: ObjectRecord, span: Span) -> Output:
+    """The stored checksum, where the answer is what it was computed over: the whole object, or one part."""
+    checksum = record.checksum
+    if checksum is None:
+        return {}
+    member = checksums.ALGORITHMS[checksum.algorithm].member
+    if span.part_number is not None and record.parts:
+        value = record.parts[span.part_number - 1].checksum
+        return {member: value, "ChecksumType": checksum.type} if value else {}
+    if span.partial and span.length != record.size_bytes:
+        return {}
+    return {member: checksum.value, "ChecksumType": checksum.type}
+
+
+def _span(params: Input, record: ObjectRecord) -> Span:
+    part_number: int | None = params.get("PartNumber")
+    if part_number is not None:
+        if "Range" in params:
+            raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+        return _part_span(part_number, record)
+    wanted = parse_range(params["Range"], record.size_bytes) if "Range" in params else None
+    if wanted is None:
+        return Span(offset=0, length=record.size_bytes, partial=False)
+    return Span(offset=wanted.start, length=wanted.size_bytes, partial=True)
+
+
+def _part_span(part_number: int, record: ObjectRecord) -> Span:
+    if not 1 <= part_number <= 10_000:
+        raise S3Error(
+            "InvalidArgument",
+            "Part number must be an integer between 1 and 10000, inclusive",
+            ArgumentName="partNumber",
+            ArgumentValue=str(part_number),
+        )
+    if part_number > max(1, len(record.parts)):
+        raise S3Error("InvalidPartNumber", ActualPartCount=str(max(1, len(record.parts))))
+    if not record.parts:
+        return Span(offset=0, length=record.size_bytes, partial=record.size_bytes > 0, part_number=part_number)
+    offset = sum(part.size_bytes for part in record.parts[: part_number - 1])
+    length = record.parts[part_number - 1].size_bytes
+    return Span(offset=offset, length=length, partial=length > 0, part_number=part_number)

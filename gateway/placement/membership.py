@@ -1,0 +1,209 @@
+"""The node table: which storage nodes there are, where, how full, alive or not, and lately hard to reach.
+
+Reads what the nodes' heartbeats write into Redis; keeps no state there. While Redis is away the last table
+stands, so that reads under way go on. Suspicion (failures seen by this process) is local and short-lived.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import structlog
+
+from gateway.index import keys
+from gateway.index.connection import Connection
+from gateway.index.errors import IndexFailure
+from gateway.placement.rendezvous import Candidate
+
+REFRESH_INTERVAL_S = 1.0
+
+FIRST_SUSPICION_S = 2.0
+"""After one failure; doubled by each further one in a row. A restarting node is back in about that time."""
+
+LONGEST_SUSPICION_S = 30.0
+"""Bounds how long a node that is back stays unused; heartbeats decide about longer absences."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One storage node as of its last heartbeat."""
+
+    node_id: str
+    address: str
+    """host:port of its internal protocol."""
+    zone: str
+    capacity_bytes: int
+    free_bytes: int
+    accepting: bool
+    """It takes new blobs: not draining, not full, not stopping."""
+    stopped: bool
+    """It said goodbye."""
+    live: bool
+    """Its last heartbeat was within NODE_TIMEOUT by Redis's clock, and it did not say goodbye."""
+
+    def as_candidate(self) -> Candidate:
+        return Candidate(node_id=self.node_id, zone=self.zone, weight=float(self.free_bytes))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Suspicion:
+    failures: int
+    until: float
+
+
+class Membership:
+    """The table, refreshed every second while started and whenever asked."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        node_timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`clock` gives monotonic seconds, `wall_clock` those since the epoch."""
+        self._connection = connection
+        self._node_timeout_s = node_timeout_s
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._ahead_s = 0.0
+        self._nodes: dict[str, Node] = {}
+        self._read_at = float("-inf")
+        self._suspicions: dict[str, _Suspicion] = {}
+        self._refreshing: asyncio.Task[None] | None = None
+        self._loop_task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Read the table once and keep it fresh. Without Redis it starts empty and keeps trying."""
+        try:
+            await self.refresh()
+        except IndexFailure as error:
+            _log.warning("node table unreadable", error=str(error))
+        self._loop_task = asyncio.create_task(self._refresh_forever(), name="membership")
+
+    async def aclose(self) -> None:
+        tasks = [task for task in (self._loop_task, self._refreshing) if task is not None]
+        self._loop_task = self._refreshing = None
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError, IndexFailure):
+                await task
+
+    async def refresh(self, *, maximum_age_s: float = 0.0) -> None:
+        """Read the table unless it is younger than `maximum_age_s`; callers at the same time share one read.
+
+        Raises IndexUnavailable.
+        """
+        if self._clock() - self._read_at < maximum_age_s:
+            return
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._read_table(), name="membership-read")
+        # Shielded: one caller that is cancelled must not take the read from the others.
+        await asyncio.shield(self._refreshing)
+
+    async def refresh_if_possible(self, *, maximum_age_s: float = 0.0) -> None:
+        """Like `refresh`, but while Redis is away the old table has to do."""
+        with contextlib.suppress(IndexFailure):
+            await self.refresh(maximum_age_s=maximum_age_s)
+
+    def nodes(self) -> list[Node]:
+        """Every node that ever registered and was not removed, dead ones included."""
+        return list(self._nodes.values())
+
+    def node(self, node_id: str) -> Node | None:
+        return self._nodes.get(node_id)
+
+    def live_nodes(self) -> list[Node]:
+        return [node for node in self._nodes.values() if node.live]
+
+    def writable_nodes(self, size_bytes: int) -> list[Node]:
+        """Live nodes that accept new blobs and have room for one of `size_bytes`; suspects included."""
+        return [node for node in self._nodes.values() if node.live and node.accepting and node.free_bytes >= size_bytes]
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch by Redis's clock, as of the last refresh.
+
+        Write ids are made from this: they are ordered, and aged by the orphan worker, in one time for all
+        gateways, however wrong their own clocks are.
+        """
+        return int((self._wall_clock() + self._ahead_s) * 1000)
+
+    def suspects(self, node_id: str) -> bool:
+        """Whether the node failed so recently that it is better avoided."""
+        suspicion = self._suspicions.get(node_id)
+        return suspicion is not None and self._clock() < suspicion.until
+
+    def node_failed(self, node_id: str) -> None:
+        """A connection to the node failed, broke or stalled."""
+        suspicion = self._suspicions.setdefault(node_id, _Suspicion(failures=0, until=0.0))
+        if self._clock() < suspicion.until:
+            return  # of the same outage: many requests notice it at once
+        suspicion.until = self._clock() + min(FIRST_SUSPICION_S * 2**suspicion.failures, LONGEST_SUSPICION_S)
+        suspicion.failures += 1
+
+    def node_answered(self, node_id: str) -> None:
+        self._suspicions.pop(node_id, None)
+
+    async def _refresh_forever(self) -> None:
+        reachable = True
+        while True:
+            await asyncio.sleep(REFRESH_INTERVAL_S)
+            try:
+                await self.refresh(maximum_age_s=REFRESH_INTERVAL_S / 2)
+            except IndexFailure as error:
+                if reachable:
+                    _log.warning("node table unreadable, the last one stands", error=str(error))
+                reachable = False
+            else:
+                reachable = True
+
+    async def _read_table(self) -> None:
+        seconds, microseconds = await self._connection.command("TIME")
+        now_s = int(seconds) + int(microseconds) / 1e6
+        self._ahead_s = now_s - self._wall_clock()
+        heartbeats = await self._connection.command("HVALS", keys.nodes())
+        self._nodes = {node.node_id: node for node in self._parse_table(heartbeats, now_s)}
+        self._read_at = self._clock()
+
+    def _parse_table(self, heartbeats: Iterable[Any], now_s: float) -> Iterable[Node]:
+        for heartbeat in heartbeats:
+            try:
+                yield parse_heartbeat(heartbeat, now_s=now_s, node_timeout_s=self._node_timeout_s)
+            except (ValueError, KeyError, TypeError) as error:
+                _log.warning("heartbeat not understood", error=str(error), heartbeat=str(heartbeat)[:200])
+
+
+def parse_heartbeat(heartbeat: str | bytes, *, now_s: float, node_timeout_s: float) -> Node:
+    """One value of the node table; `now_s` is Redis's time, which also stamps heartbeats.
+
+    Raises ValueError, KeyError or TypeError for anything else than a heartbeat.
+    """
+    fields = json.loads(heartbeat)
+    if not isinstance(fields, dict):
+        raise TypeError("a heartbeat is a JSON object")
+    stopped = bool(fields.get("stopped", False))
+    return Node(
+        node_id=str(fields["node_id"]),
+        address=str(fields["address"]),
+        zone=str(fields["zone"]),
+        capacity_bytes=int(fields["capacity_bytes"]),
+        free_bytes=int(fields["free_bytes"]),
+        accepting=bool(fields["accepting"]) and not stopped,
+        stopped=stopped,
+        live=not stopped and now_s - float(fields["heartbeat_at"]) <= node_timeout_s,
+    )

@@ -1,0 +1,183 @@
+"""Signed requests from a client to nodes: connections, introduction, signatures, failures as NodeErrors."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from storagenode import protocol
+from storagenode.errors import ERRORS_BY_NAME, NodeError, NodeFailed, NodeRefused, NodeUnreachable
+from storagenode.protocol import NodeIdentity, RequestToSign
+
+_READ_BUFFER_BYTES = 1024 * 1024
+_SMALL_ANSWER_BYTES = 4096
+_KEEPALIVE_S = 30.0  # below the node's own (app.py), so that it is the client who drops an idle connection
+
+_Answer = TypeVar("_Answer")
+
+
+class _Peer:
+    """What is known of one address."""
+
+    __slots__ = ("clock_offset_ms", "introduction", "node_id", "sequence")
+
+    def __init__(self) -> None:
+        self.sequence = itertools.count()  # never reset: a number must not be used twice with one node
+        self.introduction = asyncio.Lock()
+        self.node_id: str | None = None  # None: not known, or no longer sure
+        self.clock_offset_ms = 0
+
+
+class Transport:
+    """One pool of connections to any number of nodes. `clock_ms` gives monotonic milliseconds."""
+
+    def __init__(
+        self,
+        secret: bytes,
+        *,
+        connect_timeout_s: float,
+        idle_timeout_s: float,
+        clock_ms: Callable[[], int],
+        nonce_session: str,
+    ) -> None:
+        self.connect_timeout_s = connect_timeout_s
+        self.idle_timeout_s = idle_timeout_s
+        self._secret = secret
+        self._clock_ms = clock_ms
+        self._nonce_session = nonce_session
+        self._peers: dict[str, _Peer] = {}
+        self._http: aiohttp.ClientSession | None = None
+
+    def open(self) -> None:
+        """To be called within the event loop that will use it."""
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
+            timeout=aiohttp.ClientTimeout(
+                connect=self.connect_timeout_s,
+                sock_connect=self.connect_timeout_s,
+                sock_read=self.idle_timeout_s,
+            ),
+            read_bufsize=_READ_BUFFER_BYTES,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            middlewares=(_send_once,),
+        )
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    async def send(
+        self, address: str, method: str, path: str, *, data: Any = None, body_bytes: int = 0, origin: str = ""
+    ) -> aiohttp.ClientResponse:
+        """The node's answer, its body unread. Raises what the node answers instead, and NodeUnreachable."""
+        peer = await self._introduced(address)
+        assert peer.node_id is not None
+        authorization = protocol.authorize(
+            self._secret,
+            RequestToSign(
+                node_id=peer.node_id, method=method, path_and_query=path, body_bytes=body_bytes, origin=origin
+            ),
+            timestamp_ms=self._clock_ms() + peer.clock_offset_ms,
+            session=self._nonce_session,
+            sequence=next(peer.sequence),
+        )
+        headers = {protocol.AUTHORIZATION_HEADER: authorization.render()}
+        if data is not None:
+            headers["Content-Length"] = str(body_bytes)
+        if origin:
+            headers[protocol.ORIGIN_HEADER] = origin
+        response = await self._request(address, method, path, headers=headers, data=data)
+        if response.status >= 400:
+            raise await _refusal(response, address, keep=data is None)
+        return response
+
+    async def call(self, address: str, method: str, path: str, unpack: Callable[[Any], _Answer]) -> _Answer:
+        """Send a request without a body and unpack its answer."""
+        with self.node_errors(address):
+            response = await self.send(address, method, path)
+            return await self.answer(response, unpack)
+
+    async def answer(self, response: aiohttp.ClientResponse, unpack: Callable[[Any], _Answer]) -> _Answer:
+        """The msgpack value that a response holds. Raises NodeFailed when it makes no sense."""
+        payload = await response.read()
+        try:
+            return unpack(protocol.decode(payload))
+        except ValueError as error:
+            raise NodeFailed(f"unintelligible answer: {error}") from error
+
+    @contextmanager
+    def node_errors(self, address: str) -> Iterator[None]:
+        """Turn what aiohttp raises into NodeUnreachable; ask the node who it is before the next request."""
+        try:
+            yield
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            self._forget(address)
+            raise NodeUnreachable(f"{address}: {error!r}") from error
+        except NodeError as error:
+            if type(error) in (NodeRefused, NodeUnreachable):
+                self._forget(address)
+            raise
+
+    def _forget(self, address: str) -> None:
+        if address in self._peers:
+            self._peers[address].node_id = None
+
+    async def _introduced(self, address: str) -> _Peer:
+        """The peer at an address, asked for its id and clock if they are not known."""
+        peer = self._peers.setdefault(address, _Peer())
+        if peer.node_id is None:
+            async with peer.introduction:
+                if peer.node_id is None:
+                    identity = await self._ask_identity(address)
+                    peer.clock_offset_ms = identity.time_ms - self._clock_ms()
+                    peer.node_id = identity.node_id
+        return peer
+
+    async def _ask_identity(self, address: str) -> NodeIdentity:
+        response = await self._request(address, "GET", protocol.HEALTH_PATH)
+        if response.status != 200:
+            raise await _refusal(response, address, keep=True)
+        try:
+            return protocol.unpack_identity(json.loads(await response.read()))
+        except ValueError as error:
+            raise NodeFailed(f"{address} does not answer like a storage node") from error
+
+    async def _request(
+        self, address: str, method: str, path: str, *, headers: dict[str, str] | None = None, data: Any = None
+    ) -> aiohttp.ClientResponse:
+        if self._http is None:
+            raise RuntimeError("the client was not entered")
+        # encoded=True: the path goes out as it was signed.
+        url = URL(f"http://{address}{path}", encoded=True)
+        return await self._http.request(method, url, headers=headers, data=data, allow_redirects=False)
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a PUT or DELETE again when a pooled connection breaks, as it otherwise
+    does."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise NodeUnreachable(f"{request.url.authority}: {error!r}") from error
+
+
+async def _refusal(response: aiohttp.ClientResponse, address: str, *, keep: bool) -> NodeError:
+    """The error that a response stands for. The connection is kept only if it is known to be in step."""
+    kind = ERRORS_BY_NAME.get(response.headers.get(protocol.ERROR_HEADER, ""), NodeFailed)
+    try:
+        text = (await response.content.read(_SMALL_ANSWER_BYTES)).decode(errors="replace")
+    finally:
+        if keep and response.content.at_eof():
+            response.release()
+        else:
+            response.close()
+    return kind(f"{address}: {text or response.status}")

@@ -1,0 +1,201 @@
+"""Nodes in memory with scripted failures, behind NodeClient's interface; and a node table set by hand."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
+
+import xxhash
+
+from gateway.placement.membership import Membership, Node
+from storagenode.client import (
+    BlobCorrupt,
+    BlobNotFound,
+    BlobStream,
+    NodeClient,
+    NodeFull,
+    NodeUnreachable,
+    StoredBlob,
+)
+
+CHUNK_BYTES = 64 * 1024
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeNode:
+    """One node: what it holds, how it behaves, and what happened at it. Sizes and positions in bytes."""
+
+    node_id: str
+    zone: str = "z"
+    free_bytes: int = 1 << 40
+    live: bool = True
+    accepting: bool = True
+    # behaviour
+    refuses: bool = False
+    full: bool = False
+    breaks_put_at: int | None = None
+    stalls_put_at: int | None = None
+    holds_acknowledgement: asyncio.Event | None = None
+    lies_about_digest: bool = False
+    breaks_get_at: list[int] = field(default_factory=list)
+    corrupt: bool = False
+    # what is there and what happened
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    origins: dict[str, bytes] = field(default_factory=dict)
+    puts: int = 0
+    gets: list[tuple[str, int, int]] = field(default_factory=list)
+    open_streams: int = 0
+    cancelled_puts: int = 0
+    taken_bytes: int = 0
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def address(self) -> str:
+        return f"{self.node_id}.test:1"
+
+
+class FakeClient(NodeClient):
+    """NodeClient over FakeNodes."""
+
+    def __init__(self, nodes: Iterable[FakeNode]) -> None:
+        self.by_address = {node.address: node for node in nodes}
+        self.most_puts_at_once = 0
+        self._puts_now = 0
+
+    async def put(
+        self,
+        address: str,
+        blob_id: str,
+        *,
+        size_bytes: int,
+        origin: bytes,
+        body: AsyncIterable[bytes] | bytes,
+    ) -> StoredBlob:
+        node = self.by_address[address]
+        node.puts += 1
+        self._puts_now += 1
+        self.most_puts_at_once = max(self.most_puts_at_once, self._puts_now)
+        try:
+            return await self._put(node, blob_id, size_bytes, origin, body)
+        except asyncio.CancelledError:
+            node.cancelled_puts += 1
+            raise
+        finally:
+            self._puts_now -= 1
+
+    async def _put(
+        self, node: FakeNode, blob_id: str, size_bytes: int, origin: bytes, body: AsyncIterable[bytes] | bytes
+    ) -> StoredBlob:
+        await asyncio.sleep(0)
+        if node.refuses:
+            raise NodeUnreachable("refused")
+        if node.full:
+            raise NodeFull("full")
+        taken = bytearray()
+        async for block in _blocks(body):
+            taken += block
+            node.taken_bytes += len(block)
+            if node.breaks_put_at is not None and len(taken) >= node.breaks_put_at:
+                raise NodeUnreachable("broken")
+            if node.stalls_put_at is not None and len(taken) >= node.stalls_put_at:
+                node.stalled.set()
+                await asyncio.Event().wait()
+        if node.holds_acknowledgement is not None:
+            await node.holds_acknowledgement.wait()
+        assert len(taken) == size_bytes
+        node.blobs[blob_id], node.origins[blob_id] = bytes(taken), origin
+        digest = b"lie" if node.lies_about_digest else xxhash.xxh3_128_digest(taken)
+        return StoredBlob(size_bytes=size_bytes, digest=digest)
+
+    def get(self, address: str, blob_id: str, *, offset: int, length: int) -> BlobStream:
+        return FakeStream(self.by_address[address], blob_id, offset, length)
+
+    async def delete(self, address: str, blob_id: str) -> bool:
+        node = self.by_address[address]
+        if node.refuses:
+            raise NodeUnreachable("refused")
+        return node.blobs.pop(blob_id, None) is not None
+
+
+async def _blocks(body: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
+    if isinstance(body, bytes):
+        yield body
+        return
+    async for block in body:
+        yield block
+
+
+class FakeStream(BlobStream):
+    """A range of a blob in chunks of CHUNK_BYTES."""
+
+    def __init__(self, node: FakeNode, blob_id: str, offset: int, length: int) -> None:
+        self._node, self._blob_id, self._offset, self._length = node, blob_id, offset, length
+
+    async def __aenter__(self) -> Self:
+        await asyncio.sleep(0)
+        self._node.gets.append((self._blob_id, self._offset, self._length))
+        if self._node.refuses:
+            raise NodeUnreachable("refused")
+        if self._node.corrupt:
+            raise BlobCorrupt(self._blob_id)
+        if self._blob_id not in self._node.blobs:
+            raise BlobNotFound(self._blob_id)
+        self._node.open_streams += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._node.open_streams -= 1
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        blob = self._node.blobs[self._blob_id]
+        break_at = self._node.breaks_get_at.pop(0) if self._node.breaks_get_at else None
+        end = self._offset + self._length
+        for start in range(self._offset, end, CHUNK_BYTES):
+            await asyncio.sleep(0)
+            if break_at is not None and start >= break_at:
+                raise NodeUnreachable("broken")
+            yield blob[start : min(start + CHUNK_BYTES, end)]
+
+
+class FakeMembership(Membership):
+    """Membership over FakeNodes; `clock` is turned by hand."""
+
+    def __init__(self, nodes: Iterable[FakeNode]) -> None:
+        self.fakes = list(nodes)
+        self.now = 1000.0
+        self.refreshes = 0
+        self._suspicions = {}
+        self._clock = lambda: self.now
+        self._wall_clock = lambda: self.now
+        self._ahead_s = 0.0
+        self.sync()
+
+    def sync(self) -> None:
+        """Take over what was changed in the fakes."""
+        self._nodes = {
+            fake.node_id: Node(
+                node_id=fake.node_id,
+                address=fake.address,
+                zone=fake.zone,
+                capacity_bytes=1 << 40,
+                free_bytes=fake.free_bytes,
+                accepting=fake.accepting,
+                stopped=False,
+                live=fake.live,
+            )
+            for fake in self.fakes
+        }
+
+    def forget(self, node_id: str) -> None:
+        """Until the next refresh the table does not know the node."""
+        del self._nodes[node_id]
+
+    def move(self, node_id: str, address: str) -> None:
+        self._nodes[node_id] = replace(self._nodes[node_id], address=address)
+
+    async def refresh(self, *, maximum_age_s: float = 0.0) -> None:
+        self.refreshes += 1
+        self.sync()

@@ -1,0 +1,1 @@
+"""Tests of the index: records, scripts and connection, against a real server."""

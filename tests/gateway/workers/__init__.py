@@ -1,0 +1,1 @@
+"""Tests of the background workers over a real index and real nodes."""

@@ -1,0 +1,1 @@
+"""Processes and networks that tests start: real servers, proxies, clusters. No test lives here."""

@@ -1,0 +1,1 @@
+"""Tests of s3compat: pure, no sockets, no clock."""
