@@ -39,6 +39,10 @@ format: $(DEVELOPMENT) ## Rewrite the sources in the project's format.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: docs
+docs: $(DEVELOPMENT) ## Generate docs/operations.md.
+	$(BIN)/python -m gateway.operation_table > docs/operations.md
+
 .PHONY: bench
 bench: $(DEVELOPMENT) ## Measure throughput against yardsticks of this machine.
 	$(BIN)/python -m bench $(ARGS)

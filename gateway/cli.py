@@ -137,7 +137,7 @@ def list_users(data: _Data = None) -> None:
 
 @users.command("remove")
 def remove_user(name: Annotated[str, typer.Argument()], data: _Data = None) -> None:
-    """Remove a user; its keys stop working within seconds and its buckets stay."""
+    """Remove a user who owns no buckets; its keys stop working within seconds."""
     from gateway.user_commands import remove
 
     with _failing_on_user_errors():

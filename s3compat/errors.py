@@ -155,6 +155,7 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = MappingProxyType(
         "ServerSideEncryptionConfigurationNotFoundError": ErrorSpec(
             404, "The server side encryption configuration was not found"
         ),
+        "InvalidRetentionPeriod": ErrorSpec(400, "Default retention period must be a positive integer value."),
         "InvalidConfigurationId": ErrorSpec(400, "The specified configuration id is invalid."),
         "TooManyConfigurations": ErrorSpec(
             400, "You are attempting to create a new configuration but have already reached the limit."

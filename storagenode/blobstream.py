@@ -68,7 +68,7 @@ class BlobStream:
             raise RuntimeError("the stream was not entered")
         try:
             with self._transport.node_errors(self._address):
-                piece = await self._response.content.readany()
+                piece, _ = await self._response.content.readchunk()  # unlike readany(), copies nothing
                 if not piece:
                     raise NodeUnreachable(f"{self._address} ended the answer early")
             self._verified.extend(self._frames.feed(piece))

@@ -222,7 +222,7 @@ async def _pieces(content: StreamReader) -> AsyncIterator[bytes]:
     while True:
         try:
             async with asyncio.timeout(_STALL_LIMIT_S):
-                piece = await content.readany()
+                piece, _ = await content.readchunk()  # readany() would join what waits, one copy more
         except TimeoutError as error:
             raise ConnectionResetError("the client stalled") from error
         if not piece:

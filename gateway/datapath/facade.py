@@ -95,6 +95,10 @@ class DataPath:
             for node_id in segment.nodes
         )
 
+    async def idle(self) -> None:
+        """Wait until the deletions that were asked for so far have ended."""
+        await self._cleaner.idle()
+
     async def aclose(self) -> None:
         """End the clean-ups under way; reads and writes must have ended."""
         await self._cleaner.aclose()

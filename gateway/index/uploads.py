@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from gateway.index import keys
 from gateway.index.base import accepted, bucket_keys
-from gateway.index.errors import UploadChanged
+from gateway.index.errors import NoSuchUpload, UploadChanged
 from gateway.index.object_encoding import decode_version, encode_object
 from gateway.index.objects import ObjectIndex, check_arguments, write_ids
 from gateway.index.record_encoding import (
@@ -142,12 +142,15 @@ class UploadIndex(ObjectIndex):
             ),
         )
         answer, replayed = accepted(reply, f"{bucket}/{key}")
-        return _complete_result(answer, replayed=bool(replayed))
+        result = _complete_result(key, answer, replayed=bool(replayed))
+        if result is None:
+            raise NoSuchUpload(f"{bucket}/{key}")
+        return result
 
     async def completed_upload(self, bucket: str, key: str, upload_id: str) -> CompleteResult | None:
         """The answer of an upload that was completed within a day, else None. Raises IndexUnavailable."""
         answer = await self._connection.command("GET", keys.completed_upload(bucket, upload_id))
-        return None if answer is None else _complete_result(answer, replayed=True)
+        return None if answer is None else _complete_result(key, answer, replayed=True)
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str) -> int:
         """Give an upload up and queue its bytes; returns the number of the change.
@@ -172,9 +175,12 @@ def _stored_id(upload_id: str) -> str:
     return upload_id if len(upload_id) == UPLOAD_ID_SIZE else "\0"
 
 
-def _complete_result(answer: bytes, *, replayed: bool) -> CompleteResult:
+def _complete_result(key: str, answer: bytes, *, replayed: bool) -> CompleteResult | None:
+    """The remembered answer `versioning 00 member`; None when the upload was one of another key."""
     versioning, _, member = answer.partition(b"\0")
-    _, record = decode_version(member)
+    stored_key, record = decode_version(member)
+    if stored_key != key:
+        return None
     return CompleteResult(
         version_id=None if versioning.decode() == Versioning.UNVERSIONED else record.version_id,
         sequence=record.sequence,

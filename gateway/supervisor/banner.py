@@ -97,5 +97,7 @@ def _curl(told: Announcement) -> list[str]:
     return [
         f'curl {trust}{login}-X POST -F "file=@README.md" {endpoint}/upload',
         f"curl {trust}{login}-O -J {endpoint}/blob/README.md",
-        f"curl {trust}--aws-sigv4 aws:amz:{settings.region}:s3 --user {user} {endpoint}/",
+        # curl before 8.0 does not send the header by itself, and S3 wants it.
+        f"curl {trust}--aws-sigv4 aws:amz:{settings.region}:s3 --user {user}"
+        f" --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' {endpoint}/",
     ]

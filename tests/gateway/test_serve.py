@@ -1,6 +1,7 @@
 """`cairn serve` as a process: what it prints, refuses, restarts, keeps, and leaves behind."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from tests.harness import tools
-from tests.harness.cairn import CairnServer, ServerFailed
+from tests.harness.cairn import CairnServer, ServerFailed, clean_environment
 from tests.harness.redis_server import RedisServer
 
 SOON_S = 30.0
@@ -31,10 +32,17 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CairnServer]:
+    """A server of this module's, whose children a test may kill."""
+    with CairnServer.start(tmp_path_factory.mktemp("serve") / "data") as server:
+        yield server
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[CairnServer]:
-    """A server that the test may kill; its nodes tell at once that they live."""
-    with CairnServer.start(tmp_path / "data", env={"NODE_HEARTBEAT_INTERVAL": "1", "NODE_TIMEOUT": "5"}) as server:
+def mortal(tmp_path: Path) -> Iterator[CairnServer]:
+    """A server that the test may end."""
+    with CairnServer.start(tmp_path / "data") as server:
         yield server
 
 
@@ -71,41 +79,39 @@ def test_stop_is_orderly_leaves_no_process_and_keeps_the_objects(tmp_path: Path)
         assert (again.access_key, again.secret_key) == (server.access_key, server.secret_key)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signal_stops_it_cleanly(own: CairnServer, number: signal.Signals) -> None:
-    processes = all_processes(own)
-    own.process.send_signal(number)
-    assert own.process.wait(SOON_S) == 0
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signal_stops_it_cleanly(mortal: CairnServer, number: signal.Signals) -> None:
+    processes = all_processes(mortal)
+    mortal.process.send_signal(number)
+    assert mortal.process.wait(SOON_S) == 0
     assert not any(process.is_running() for process in processes)
 
 
-def test_killed_supervisor_leaves_no_orphan_and_nothing_is_lost(own: CairnServer) -> None:
-    put_and_get(own, "before the kill")
-    processes = all_processes(own)
-    os.kill(own.pid, signal.SIGKILL)
-    own.process.wait()
+def test_killed_supervisor_leaves_no_orphan_and_nothing_is_lost(mortal: CairnServer) -> None:
+    put_and_get(mortal, "before the kill")
+    processes = all_processes(mortal)
+    os.kill(mortal.pid, signal.SIGKILL)
+    mortal.process.wait()
     gone, alive = psutil.wait_procs(processes[1:], timeout=SOON_S)
     assert not alive
     assert len(gone) == len(ROLES)
-    with CairnServer.start(own.data_dir) as again:
+    with CairnServer.start(mortal.data_dir) as again:
         assert get(again, "before the kill") == b"stone"
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_killed_child_is_started_again(own: CairnServer, role: str) -> None:
-    put_and_get(own, "before")
+    put_and_get(own, f"before the {role} died")
     (victim,) = own.processes(role)
     victim.kill()
     eventually(lambda: bool(own.processes(role)) and own.processes(role)[0].pid != victim.pid)
     eventually(lambda: ready(own) == 200)
-    put_and_get(own, "after")
-    assert get(own, "before") == b"stone"
+    put_and_get(own, f"after the {role} died")
+    assert get(own, f"before the {role} died") == b"stone"
     assert "child died, starting it again" in own.read_log()
 
 
 def ready(server: CairnServer) -> int:
-    import http.client
-
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=SOON_S)
     try:
         connection.request("GET", "/-/health/ready")
@@ -162,7 +168,6 @@ def test_keys_are_private_and_can_be_overridden(tmp_path: Path) -> None:
 
 def test_no_secret_is_logged(own: CairnServer) -> None:
     put_and_get(own, "x")
-    own.stop()
     log = own.read_log()
     keys = own.data_dir / "keys"
     root = json.loads((keys / "root.json").read_text())
@@ -232,28 +237,20 @@ def test_it_is_ready_soon(tmp_path: Path) -> None:
 
 
 def test_pasted_lines_work(own: CairnServer, tmp_path: Path) -> None:
-    """The whole banner, pasted into a shell with the client programs on its PATH."""
+    """All commands of the banner in one shell, from a directory that holds the README.md they upload."""
     (tmp_path / "README.md").write_text("read me")
-    commands = [line for line in own.banner.split("# aws\n")[1].splitlines() if line and not line.startswith("#")]
-    aws = tools.aws_v2()
-    bin_directories = [str(aws.parent), str(tools.rclone().parent), os.environ["PATH"]]
-    script = "set -e\ncd " + str(tmp_path) + "\nrm -rf out; mkdir out\n"
-    script += "\n".join(
-        command.replace("curl ", "cd out; curl ") if " -O " in command else command for command in commands
+    commands = own.banner.partition("# aws\n")[2].splitlines()
+    # The file that was uploaded must not lie where curl -O writes.
+    script = "\n".join(["set -e", *commands]).replace("curl -O", "rm README.md\ncurl -O")
+    path = [str(tools.aws_v2().parent), str(tools.rclone().parent), os.environ["PATH"]]
+    done = tools.run(
+        "bash", "-c", script, cwd=tmp_path, env=clean_environment() | {"PATH": ":".join(path), "HOME": str(tmp_path)}
     )
-    script = script.replace("cd out;", "cd out &&")
-    done = subprocess.run(
-        ["bash", "-c", script],
-        env={"PATH": ":".join(bin_directories), "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "first-bucket" in done.stdout
-    assert (tmp_path / "out" / "README.md").read_text() == "read me"
-    assert "<ListAllMyBucketsResult" in done.stdout
+    printed = done.stdout.decode()
+    assert "make_bucket: first-bucket" in printed
+    assert "'Name': 'first-bucket'" in printed
+    assert "<ListAllMyBucketsResult" in printed
+    assert (tmp_path / "README.md").read_text() == "read me"
 
 
 def test_users_work_while_it_serves(own: CairnServer) -> None:

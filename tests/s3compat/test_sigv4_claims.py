@@ -187,7 +187,7 @@ def test_date_header_alone_is_signed_by_its_iso_form(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_content_sha256_that_is_refused(value: str | None, code: str) -> None:
-    headers = [("Host", "h"), ("x-amz-date", "20130524T000000Z")]
+    headers = [("Host", "h"), ("x-amz-date", "20130524T000000Z"), ("content-length", "5")]
     headers += [("x-amz-content-sha256", value)] if value is not None else []
     error = refusal(with_authorization(GOOD, headers=headers))
     assert error.code == code
@@ -195,6 +195,15 @@ def test_content_sha256_that_is_refused(value: str | None, code: str) -> None:
         assert error.message == "Missing required header for this request: x-amz-content-sha256"
     if code == "InvalidArgument":
         assert error.elements == {"ArgumentName": "x-amz-content-sha256", "ArgumentValue": value}
+
+
+@pytest.mark.parametrize("length", [None, "0"])
+def test_content_sha256_may_be_missing_where_there_is_no_body(length: str | None) -> None:
+    headers = [("Host", "h"), ("x-amz-date", "20130524T000000Z")]
+    headers += [("content-length", length)] if length is not None else []
+    claim = parse_claim(with_authorization(GOOD, headers=headers), NOW)
+    assert claim is not None
+    assert claim.payload_hash == EMPTY_SHA256
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """A small cluster for tests: a real index server, real storage node processes, and the data path over them."""
 
+import asyncio
 import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,8 @@ class NodeProcess:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start, or start again, on the same directory; returns when it listens."""
+    def spawn(self) -> None:
+        """Start the process, or another one on the same directory; `wait` for it before use."""
         with self.directory.with_suffix(".log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "storagenode"],
@@ -54,20 +55,40 @@ class NodeProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
+
+    def wait(self) -> None:
+        """Until it listens."""
+        assert self._process
         assert self._process.stdout
         words = self._process.stdout.readline().decode().split()
         assert words[:2] == ["cairn", "node"], self.directory.with_suffix(".log").read_text()
         self.node_id, self.address = words[2], words[-1]
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    def start(self) -> None:
+        """`spawn` and `wait`."""
+        self.spawn()
+        self.wait()
+
     def kill(self) -> None:
         """SIGKILL; does nothing to a node that is not running."""
-        if self._process is None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
             return
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdout
-        self._process.stdout.close()
-        self._process = None
+        process.send_signal(number)
+        process.wait()
+        assert process.stdout
+        process.stdout.close()
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
@@ -80,8 +101,40 @@ class NodeProcess:
 
 
 @dataclass(slots=True, kw_only=True)
+class Processes:
+    """An index server and storage nodes, for several tests after one another."""
+
+    redis: RedisServer
+    nodes: list[NodeProcess]
+
+    def restore(self) -> None:
+        """Start again what a test has killed, wake what it has paused."""
+        stopped = [node for node in self.nodes if not node.is_running]
+        for node in stopped:
+            node.spawn()
+        for node in stopped:
+            node.wait()
+        for node in self.nodes:
+            node.resume()
+
+
+@contextlib.contextmanager
+def running_processes(directory: Path, *, nodes: int) -> Iterator[Processes]:
+    """A server and so many nodes under `directory`."""
+    with contextlib.ExitStack() as stack:
+        redis = stack.enter_context(RedisServer())
+        members = [NodeProcess(directory / f"node-{number}", redis.address) for number in range(nodes)]
+        for member in members:
+            stack.callback(member.kill)
+            member.spawn()
+        for member in members:
+            member.wait()
+        yield Processes(redis=redis, nodes=members)
+
+
+@dataclass(slots=True, kw_only=True)
 class Cluster:
-    """Everything of one test; made by `running_cluster`."""
+    """Everything of one test; made by `open_cluster`."""
 
     redis: RedisServer
     connection: Connection
@@ -119,50 +172,58 @@ class Cluster:
         return found
 
     async def blob_count(self) -> int:
-        return sum([len(await self.blobs(node)) for node in self.nodes])
+        """Of all nodes that run."""
+        return sum([len(await self.blobs(node)) for node in self.nodes if node.is_running])
+
+    async def wipe(self) -> None:
+        """Delete every blob of every node."""
+        for node in self.nodes:
+            for info in await self.blobs(node):
+                await self.client.delete(node.address, info.blob_id)
+
+    async def know_all_nodes(self) -> None:
+        """Wait until the node table has every node at its present address."""
+        async with asyncio.timeout(20):
+            while {node.address for node in self.membership.live_nodes()} != {node.address for node in self.nodes}:
+                await asyncio.sleep(0.01)
+                await self.membership.refresh()
 
 
 @contextlib.asynccontextmanager
-async def running_cluster(
-    directory: Path, *, nodes: int, replicas: int = 0, patience: Patience | None = None
+async def open_cluster(
+    processes: Processes, *, replicas: int = 0, patience: Patience | None = None
 ) -> AsyncIterator[Cluster]:
-    """So many nodes under `directory`, known to the membership; `replicas` 0: as many as nodes, up to 3."""
-    with contextlib.ExitStack() as processes:
-        redis = processes.enter_context(RedisServer())
-        members = [NodeProcess(directory / f"node-{number}", redis.address) for number in range(nodes)]
-        for member in members:
-            processes.callback(member.kill)
-            member.start()
-        async with contextlib.AsyncExitStack() as stack:
-            connection = connect(redis.address)
-            stack.push_async_callback(connection.close)
-            index = Index(connection)
-            membership = await stack.enter_async_context(
-                Membership(connection, node_timeout_s=NODE_TIMEOUT_S)
-            )
-            while len(membership.live_nodes()) < nodes:
-                await membership.refresh()
-            client = await stack.enter_async_context(
-                NodeClient(SECRET.encode(), connect_timeout_s=1.0, idle_timeout_s=10.0)
-            )
-            damages: list[Damage] = []
-            datapath = DataPath(
-                client=client,
-                membership=membership,
-                replicas_for=lambda live: replicas or max(1, min(3, live)),
-                keep_lease=lambda write_id, ttl_s: index.keep_lease(write_id, ttl_ms=int(ttl_s * 1000)),
-                orphan_grace_s=3600.0,
-                damage=damages.append,
-                patience=patience,
-            )
-            stack.push_async_callback(datapath.aclose)
-            yield Cluster(
-                redis=redis,
-                connection=connection,
-                index=index,
-                nodes=members,
-                client=client,
-                membership=membership,
-                datapath=datapath,
-                damages=damages,
-            )
+    """The data path over all nodes, which run and are empty; `replicas` 0: as many as nodes, up to 3."""
+    await asyncio.to_thread(processes.restore)
+    async with contextlib.AsyncExitStack() as stack:
+        connection = connect(processes.redis.address)
+        stack.push_async_callback(connection.close)
+        index = Index(connection)
+        membership = await stack.enter_async_context(Membership(connection, node_timeout_s=NODE_TIMEOUT_S))
+        client = await stack.enter_async_context(
+            NodeClient(SECRET.encode(), connect_timeout_s=1.0, idle_timeout_s=10.0)
+        )
+        damages: list[Damage] = []
+        datapath = DataPath(
+            client=client,
+            membership=membership,
+            replicas_for=lambda live: replicas or max(1, min(3, live)),
+            keep_lease=lambda write_id, ttl_s: index.keep_lease(write_id, ttl_ms=int(ttl_s * 1000)),
+            orphan_grace_s=3600.0,
+            damage=damages.append,
+            patience=patience,
+        )
+        stack.push_async_callback(datapath.aclose)
+        cluster = Cluster(
+            redis=processes.redis,
+            connection=connection,
+            index=index,
+            nodes=processes.nodes,
+            client=client,
+            membership=membership,
+            datapath=datapath,
+            damages=damages,
+        )
+        await cluster.know_all_nodes()
+        await cluster.wipe()
+        yield cluster
