@@ -6,6 +6,7 @@ commands start quickly. Settings are declared in settings.py; flags here name th
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.settings import GatewaySettings, ServeSettings, SettingsError, declaration
+from gateway.settings import GatewaySettings, ServeSettings, SettingsError, declaration, load_one
 
 app = typer.Typer(
     help="Cairn, an S3-compatible object store. Settings also come from the environment and from a TOML file"
@@ -47,7 +48,6 @@ def serve(
     tls_key: Annotated[str | None, _option("--tls-key", "tls_key")] = None,
 ) -> None:
     """Serve S3 from this machine: index, storage nodes and gateways under one command."""
-    from gateway.logs import configure_logging
     from gateway.supervisor.child import ChildFailed
     from gateway.supervisor.layout import StartRefused
     from gateway.supervisor.serve import run_serve
@@ -60,14 +60,17 @@ def serve(
         "tls_cert": tls_cert,
         "tls_key": tls_key,
     }
+    _configure_logging()
     with _failing_on(SettingsError, StartRefused, ChildFailed):
-        configure_logging(debug=False)
         run_serve(os.environ, gateway_flags, {"nodes": nodes, "workers": workers})
 
 
 @app.command()
 def gateway(listen_fd: Annotated[int | None, typer.Option("--listen-fd", hidden=True)] = None) -> None:
     """Run one gateway, from settings alone."""
+    # uvicorn raises the signal that stopped it once more, after its orderly stop: that is no failure.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     from gateway.server import run_gateway
 
     settings = _load_for_role()
@@ -86,12 +89,13 @@ def worker() -> None:
 def node() -> None:
     """Run one storage node, from settings alone."""
     from storagenode.app import run_node
-    from storagenode.identity import UnknownDirectory
     from storagenode.settings import NodeSettings
     from storagenode.settings import SettingsError as NodeSettingsError
 
-    with _failing_on(NodeSettingsError, UnknownDirectory, OSError):
-        run_node(NodeSettings.from_environment(os.environ))
+    _configure_logging()
+    with _failing_on(NodeSettingsError):
+        settings = NodeSettings.from_environment(os.environ)
+    run_node(settings)
 
 
 @users.command("add")
@@ -163,13 +167,18 @@ def _root(
 
 def _load_for_role() -> GatewaySettings:
     """Settings of a gateway or worker process, with logging set up by them."""
-    from gateway.logs import configure_logging
-
+    _configure_logging()
     with _failing_on(SettingsError):
         settings = GatewaySettings.load(os.environ)
         settings.require_keys()
-    configure_logging(debug=settings.debug, form=settings.log_format)
     return settings
+
+
+def _configure_logging() -> None:
+    from gateway.logs import configure_logging
+
+    with _failing_on(SettingsError):
+        configure_logging(debug=load_one("debug", os.environ), form=load_one("log_format", os.environ))
 
 
 @contextlib.contextmanager
@@ -188,8 +197,11 @@ def _failing_on_user_errors() -> Iterator[None]:
     from gateway.supervisor.layout import StartRefused
     from gateway.users import UserError
 
-    with _failing_on(SettingsError, StartRefused, UserError, IndexUnavailable):
-        yield
+    with _failing_on(SettingsError, StartRefused, UserError):
+        try:
+            yield
+        except IndexUnavailable as error:
+            raise UserError(f"{error} (does cairn serve, or Redis, run there?)") from error
 
 
 def main() -> None:

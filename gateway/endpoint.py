@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from s3compat.serialization import RenderedResponse, render, render_error
 
 from gateway.authentication import authenticate
 from gateway.authorization import authorize
@@ -25,9 +24,10 @@ from gateway.receiver import ClientGone, Receive, Receiver
 from gateway.translation import to_s3_error
 from s3compat import names
 from s3compat.errors import S3Error
-from s3compat.parsing import XML_BODY_LIMIT_BYTES, needs_xml_body, parse_input
+from s3compat.parsing import needs_xml_body, parse_input, xml_body_limit_bytes
 from s3compat.request import Headers, S3Request
 from s3compat.routing import find_operation
+from s3compat.serialization import RenderedResponse, render, render_error
 from s3compat.service_model import Operation
 
 Scope = MutableMapping[str, Any]
@@ -79,7 +79,7 @@ class Endpoint:
 
     async def _perform(self, operation: Operation, request: S3Request, exchange: "Exchange") -> Answer:
         now = datetime.now(UTC)
-        sender = await authenticate(request, self._services.credentials, now)
+        sender = await authenticate(request, self._services.credentials, now, region=self._services.settings.region)
         handler = HANDLERS.get(operation.name)
         if handler is None:
             raise S3Error("NotImplemented", f"{operation.name} is not implemented.")
@@ -91,7 +91,13 @@ class Endpoint:
         if request.bucket is not None and operation.name not in WITHOUT_BUCKET:
             bucket = await self._services.index.get_bucket(request.bucket)
         identity = authorize(sender.identity, bucket, request.headers.get("x-amz-expected-bucket-owner"))
-        payload = build_payload(request, exchange.receiver, sender.claim, sender.signing)
+        payload = build_payload(
+            request,
+            exchange.receiver,
+            sender.claim,
+            sender.signing,
+            checksummed=operation.checksum.request_algorithm_member is not None,
+        )
         context = Context(
             request=request,
             request_id=exchange.request_id,
@@ -114,7 +120,7 @@ class Endpoint:
 
 
 async def _parse(operation: Operation, request: S3Request, payload: Payload) -> Input:
-    xml = await payload.read(XML_BODY_LIMIT_BYTES) if needs_xml_body(operation) else None
+    xml = await payload.read(xml_body_limit_bytes(operation)) if needs_xml_body(operation) else None
     return parse_input(operation, request, xml)
 
 
@@ -131,7 +137,11 @@ class Exchange:
     """One request and its answer on the wire: the receiving side, the sending side, and what ties them together."""
 
     def __init__(self, scope: Scope, headers: Headers, receive: Receive, send: Send, idle_timeout_s: float) -> None:
+        self._expects_continue = "expect" in headers
+        # Whoever expects 100 Continue gets it for an empty body too, as from S3: after an answer that comes at once,
+        # botocore takes the next answer on the connection for the rest of this one, and waits for its end for ever.
         has_body = headers.get("content-length") not in (None, "0") or "transfer-encoding" in headers
+        has_body = has_body or self._expects_continue
         self.receiver = Receiver(receive, idle_timeout_s=idle_timeout_s, has_body=has_body)
         self.request_id = secrets.token_hex(8).upper()
         self.host_id = secrets.token_urlsafe(24)
@@ -141,7 +151,6 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._is_head = scope["method"] == "HEAD"
-        self._expects_continue = "expect" in headers
 
     async def respond(
         self,

@@ -1,7 +1,8 @@
-"""The HTTP/1.1 connection of the gateway: uvicorn's httptools protocol with limits on the request head.
+"""The HTTP/1.1 connection of the gateway: uvicorn's httptools protocol with limits on what is not body.
 
-uvicorn hands every header to the application however many there are, and waits for the end of a head for ever; both let
-one client hold memory and connections. Nothing of S3 is known here but the code of the error.
+uvicorn hands every header to the application however many there are, puts the trailers of a chunked body among them,
+and waits for the end of a head for ever; each lets one client hold memory, time of the loop and connections. Nothing
+of S3 is known here but the code of the error.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 #: Request line and headers together. AWS allows 8 KiB of headers beside the URI; a key of 1,024 bytes is at most 3,072
 #: bytes on the wire and a presigned query about 2 KiB.
 REQUEST_HEAD_LIMIT_BYTES = 16 * 1024
+#: Framing of a chunked body without a byte of body in between: chunk extensions and trailers, which are dropped.
+FRAMING_LIMIT_BYTES = 16 * 1024
 #: A head that has begun must be whole within this time (slow-loris connections), in seconds.
 REQUEST_HEAD_TIMEOUT_S = 30.0
 
@@ -26,11 +29,12 @@ _TOO_LARGE = (
 
 
 class GatewayHttpProtocol(HttpToolsProtocol):
-    """One connection; refuses a head over ``REQUEST_HEAD_LIMIT_BYTES`` with 431 and closes."""
+    """One connection; refuses a head over ``REQUEST_HEAD_LIMIT_BYTES`` with 431 and closes, and so endless framing."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
+        self._framing_bytes = 0
         self._head_open = True
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -48,15 +52,24 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         """Count bytes while a head is open; the parser itself buffers a header of any length."""
         if self._head_open:
             self._head_bytes += len(data)
+        else:
+            self._framing_bytes += len(data)
         super().data_received(data)
         if self._head_open and self._head_bytes > REQUEST_HEAD_LIMIT_BYTES:
             self._refuse_head()
+        elif not self._head_open and self._framing_bytes > FRAMING_LIMIT_BYTES:
+            self.transport.abort()
 
     def on_message_begin(self) -> None:
         """A new request on this connection: its head is timed."""
         if self._head_timer is None:
             self._start_head_timer()
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header of the head; a trailer must not pass for one (RFC 9110 section 6.5.1)."""
+        if self._head_open:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Hand the request on, unless what was read of head in one go with its body was too large."""
@@ -70,20 +83,34 @@ class GatewayHttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Bytes behind a refused head belong to no request."""
+        self._framing_bytes = 0
         if not self.transport.is_closing():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Count the next head from here; the end of a refused request is nobody's."""
         self._head_open = True
-        self._head_bytes = 0
+        self._head_bytes = self._framing_bytes = 0
         if not self.transport.is_closing():
             super().on_message_complete()
 
-    def _refuse_head(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, unless the refusal would land within the answer to another request."""
+        if self._is_answering():
             self.transport.close()
+        else:
+            super().send_400_response(msg)
+
+    def _refuse_head(self) -> None:
+        if self.transport.is_closing():
+            return
+        if not self._is_answering():
+            self.transport.write(_TOO_LARGE)
+        self.transport.close()
+
+    def _is_answering(self) -> bool:
+        """Whether an answer has begun and not ended; what is written now would be taken for a part of its body."""
+        return self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(REQUEST_HEAD_TIMEOUT_S, self._on_head_timeout)

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from s3compat.serialization import render
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -40,6 +39,7 @@ from gateway.receiver import BLOCK_BYTES
 from gateway.translation import to_s3_error
 from s3compat.errors import S3Error
 from s3compat.request import NO_PARAMS, Headers, S3Request
+from s3compat.serialization import render
 from s3compat.service_model import load
 
 #: Longest name that a form may give, in characters; what is over is cut from the front, which keeps the extension.

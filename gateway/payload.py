@@ -198,11 +198,19 @@ class Payload:
 
 
 def build_payload(
-    request: S3Request, receiver: Receiver, claim: SignatureClaim | None, signing: SigningContext | None
+    request: S3Request,
+    receiver: Receiver,
+    claim: SignatureClaim | None,
+    signing: SigningContext | None,
+    *,
+    checksummed: bool = True,
 ) -> Payload:
-    """Work out from the headers how the body is encoded and what it must match; raises S3's error for each misuse."""
+    """Work out from the headers how the body is encoded and what it must match; raises S3's error for each misuse.
+
+    Without ``checksummed`` a checksum header is not about the body: CompleteMultipartUpload brings the object's.
+    """
     payload_hash = claim.payload_hash if claim is not None else request.headers.get("x-amz-content-sha256") or UNSIGNED
-    checksum = checksums.requested_checksum(request.headers)
+    checksum = checksums.requested_checksum(request.headers) if checksummed else None
     streaming = payload_hash in STREAMING
     size = parse_length(request, "x-amz-decoded-content-length" if streaming else "content-length")
     decoder = None

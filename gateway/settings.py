@@ -24,6 +24,9 @@ MAXIMUM_REPLICAS_BY_DEFAULT = 3
 
 CONFIG_VARIABLE = "CAIRN_CONFIG"
 
+#: Tables of the TOML file that belong to other settings than the gateway's.
+_TABLES = frozenset({"serve"})
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -320,12 +323,18 @@ def _read_file(settings: type, path: str, table: str | None) -> dict[str, Given]
     known = {one.name for one in fields(settings)}
     given = {}
     for name, value in entries.items():
-        if table is None and isinstance(value, dict):
+        if table is None and isinstance(value, dict) and name in _TABLES:
             continue
         if name not in known:
             raise SettingsError(f"{path}: there is no setting {name!r}")
         given[name] = Given(text=_as_text(value), source=f"{name} in {path}")
     return given
+
+
+def load_one(name: str, environment: Mapping[str, str]) -> Any:
+    """One setting, for a process that has no use for the others and must not fail on them. Raises SettingsError."""
+    given = collect(GatewaySettings, environment, {})
+    return getattr(_parse(GatewaySettings, {name: given[name]} if name in given else {}), name)
 
 
 def to_environment(settings: GatewaySettings) -> dict[str, str]:

@@ -24,7 +24,6 @@ log = structlog.get_logger("cairn.gateway")
 RETRY_AFTER_S = 1
 
 _CODES: dict[type[Exception], str] = {
-    NoSuchBucket: "NoSuchBucket",
     BucketExists: "BucketAlreadyExists",
     BucketNotEmpty: "BucketNotEmpty",
     TooManyBuckets: "TooManyBuckets",
@@ -44,6 +43,9 @@ def to_s3_error(failure: IndexFailure | DataPathError) -> S3Error:
     """The S3 error for a failure below; what has no S3 meaning is logged and an InternalError."""
     if isinstance(failure, ConditionFailed):
         return S3Error("PreconditionFailed", Condition=failure.condition)
+    if isinstance(failure, NoSuchBucket):
+        # A refusal names what it is about: BUCKET or BUCKET/KEY.
+        return S3Error("NoSuchBucket", BucketName=str(failure).partition("/")[0])
     code = _CODES.get(type(failure))
     if code is None:
         log.error("failure without an S3 meaning", exc_info=failure)

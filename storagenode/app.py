@@ -21,7 +21,7 @@ from storagenode.heartbeat import Beat, Heartbeat
 from storagenode.identity import UnknownDirectory
 from storagenode.parent import ParentGone, die_with_parent
 from storagenode.protocol import ORIGIN_LIMIT_BYTES, NodeHealth
-from storagenode.routes import Routes, answer_errors, authentication
+from storagenode.routes import InFlight, Routes, answer_errors, authentication
 from storagenode.settings import NodeSettings
 from storagenode.threads import Threads
 
@@ -31,7 +31,10 @@ _READ_BUFFER_BYTES = 1024 * 1024  # of each connection; more did not make puts f
 _FIELD_LIMIT_BYTES = 2 * ORIGIN_LIMIT_BYTES  # of a header: an origin in base64 fits
 _KEEPALIVE_S = 75.0  # above the client's (transport.py)
 _STOP_TIMEOUT_S = 5.0  # for requests under way when the node is told to stop
+_CANCEL_TIMEOUT_S = 0.5  # for those that are cancelled after that
 _BACKLOG = 1024
+
+IN_FLIGHT = web.AppKey("in_flight", InFlight)
 
 # A peer that is gone without a word is noticed after a minute, and its temporary file with it.
 _PROBE_AFTER_S, _PROBE_EVERY_S, _PROBES = 30, 10, 3
@@ -60,10 +63,25 @@ def create_app(
         await asyncio.to_thread(threads.close)
 
     guard = RequestGuard(secret, node_id, clock_ms=clock_ms)
-    app = web.Application(middlewares=[answer_errors, authentication(guard)])
+    in_flight = InFlight()
+    app = web.Application(middlewares=[in_flight.middleware(), answer_errors, authentication(guard)])
+    app[IN_FLIGHT] = in_flight
     app.add_routes(Routes(store, threads, node_id, measure=measure, clock_ms=clock_ms).table())
     app.on_cleanup.append(close_threads)
     return app
+
+
+def create_runner(app: web.Application) -> web.AppRunner:
+    """A runner with the limits that the protocol needs, not yet set up."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        read_bufsize=_READ_BUFFER_BYTES,
+        max_field_size=_FIELD_LIMIT_BYTES,
+        keepalive_timeout=_KEEPALIVE_S,
+        lingering_time=0,  # routes.py does it, and notices when the client goes away meanwhile
+        shutdown_timeout=_CANCEL_TIMEOUT_S,
+    )
 
 
 def run_node(settings: NodeSettings, *, disk: Disk | None = None) -> None:
@@ -120,7 +138,6 @@ class _Node:
 
     def _open(self) -> tuple[BlobStore, str]:
         try:
-            os.makedirs(self._directory, exist_ok=True)
             store = BlobStore(
                 self._disk,
                 self._directory,
@@ -152,17 +169,19 @@ class _Node:
 
     async def _serve(self, listener: socket.socket, stack: contextlib.AsyncExitStack) -> None:
         app = create_app(self._store, self._node_id, self._settings.secret, measure=self.measure)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            read_bufsize=_READ_BUFFER_BYTES,
-            max_field_size=_FIELD_LIMIT_BYTES,
-            keepalive_timeout=_KEEPALIVE_S,
-            shutdown_timeout=_STOP_TIMEOUT_S,
-        )
+        runner = create_runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, listener).start()
+        site = web.SockSite(runner, listener)
+        await site.start()
+
+        async def finish_requests() -> None:
+            # Not left to the runner, which from the start of its clean-up throws away what is received:
+            # every put under way would be lost.
+            await site.stop()
+            await app[IN_FLIGHT].wait(_STOP_TIMEOUT_S)
+
+        stack.push_async_callback(finish_requests)
 
     def _start_heartbeat(self, host: str, port: int) -> Heartbeat:
         settings = self._settings

@@ -16,6 +16,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from storagenode import blobfile
 from storagenode.blobfile import Footer, Layout
@@ -48,7 +49,8 @@ class BlobStore:
         self._clock_ms = clock_ms
         self._temporary = f"{directory}/tmp"
         self._quarantine = f"{directory}/quarantine"
-        for path in (directory, f"{directory}/blobs", self._temporary, self._quarantine):
+        _make_durably(disk, directory)
+        for path in (f"{directory}/blobs", self._temporary, self._quarantine):
             disk.make_directory(path)
         self._lock = disk.lock(f"{directory}/lock")
         if self._lock is None:
@@ -181,3 +183,17 @@ class BlobStore:
 
     def _stripe(self, blob_id: str) -> threading.RLock:
         return self._stripes[hash(blob_id) % _STRIPES]
+
+
+def _make_durably(disk: Disk, directory: str) -> None:
+    """Make a directory and its missing parents, each of which must last if anything in it is to last.
+
+    The fsync of the parent is also due when the directory is there already: whoever made it may not have
+    come so far. A parent that this user may not read was made by somebody else.
+    """
+    parent = directory.rpartition("/")[0] or "/"
+    if not disk.exists(parent):
+        _make_durably(disk, parent)
+    disk.make_directory(directory)
+    with suppress(PermissionError):
+        disk.fsync_directory(parent)

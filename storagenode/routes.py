@@ -9,6 +9,7 @@ import base64
 import binascii
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import StreamReader, web
@@ -35,6 +36,8 @@ _BATCH_BYTES = 2 * 1024 * 1024
 _STALL_LIMIT_S = 600.0
 """A client that neither sends nor takes a byte for so long is given up. Generous, because a put may be as
 slow as somebody's upload over a bad line; the gateway has its own, shorter limit for that."""
+
+_LINGER_S = 2.0  # for a client that goes on sending a body which was refused
 
 _Frame = tuple[memoryview, bytes]  # content and checksum
 
@@ -171,6 +174,35 @@ class Routes:
         return response
 
 
+class InFlight:
+    """Middleware that knows how many requests are being served."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when there are none, or when the time is up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+
+    def middleware(self) -> Middleware:
+        @web.middleware
+        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._count += 1
+            self._idle.clear()
+            try:
+                return await handler(request)
+            finally:
+                self._count -= 1
+                if not self._count:
+                    self._idle.set()
+
+        return count
+
+
 def authentication(guard: RequestGuard) -> Middleware:
     """Refuses every request but those for /health that does not come from a holder of the secret."""
 
@@ -202,7 +234,19 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except NodeError as error:
         level = logging.ERROR if error.status >= 500 else logging.INFO
         _log.log(level, "%s %s: %r", request.method, request.path, error)
-        return web.Response(status=error.status, text=str(error), headers={protocol.ERROR_HEADER: type(error).__name__})
+        answer = web.Response(
+            status=error.status, text=str(error), headers={protocol.ERROR_HEADER: type(error).__name__}
+        )
+    if not request.content.at_eof():
+        # Closing a connection with unread bytes in it resets it, and the reset may overtake the answer. So
+        # take what still comes for a moment; a client that has seen the answer closes the connection itself.
+        await answer.prepare(request)
+        await answer.write_eof()
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(_LINGER_S):
+                while (await request.content.readchunk())[0]:
+                    pass
+    return answer
 
 
 def _read_frame(reader: BlobReader, offset: int, length: int) -> _Frame:

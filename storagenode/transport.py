@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
@@ -12,25 +13,23 @@ from yarl import URL
 
 from storagenode import protocol
 from storagenode.errors import ERRORS_BY_NAME, NodeError, NodeFailed, NodeRefused, NodeUnreachable
-from storagenode.protocol import NodeIdentity, RequestToSign
+from storagenode.protocol import RequestToSign
 
 _READ_BUFFER_BYTES = 1024 * 1024
 _SMALL_ANSWER_BYTES = 4096
 _KEEPALIVE_S = 30.0  # below the node's own (app.py), so that it is the client who drops an idle connection
 
+_INTRODUCTION_TIMEOUT_S = 5.0
+
 _Answer = TypeVar("_Answer")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Peer:
-    """What is known of one address."""
+    """Who was met at an address."""
 
-    __slots__ = ("clock_offset_ms", "introduction", "node_id", "sequence")
-
-    def __init__(self) -> None:
-        self.sequence = itertools.count()  # never reset: a number must not be used twice with one node
-        self.introduction = asyncio.Lock()
-        self.node_id: str | None = None  # None: not known, or no longer sure
-        self.clock_offset_ms = 0
+    node_id: str
+    clock_offset_ms: int  # its clock less ours
 
 
 class Transport:
@@ -50,7 +49,10 @@ class Transport:
         self._secret = secret
         self._clock_ms = clock_ms
         self._nonce_session = nonce_session
-        self._peers: dict[str, _Peer] = {}
+        self._peers: dict[str, _Peer] = {}  # by address; only those of whom nothing makes us doubt
+        self._introductions: dict[str, asyncio.Task[_Peer]] = {}  # under way, by address
+        # By node id, never reset: no node may see a number twice, not even under two addresses.
+        self._sequences: dict[str, itertools.count[int]] = {}
         self._http: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
@@ -70,6 +72,8 @@ class Transport:
         )
 
     async def close(self) -> None:
+        for task in list(self._introductions.values()):
+            task.cancel()
         if self._http is not None:
             await self._http.close()
 
@@ -77,8 +81,7 @@ class Transport:
         self, address: str, method: str, path: str, *, data: Any = None, body_bytes: int = 0, origin: str = ""
     ) -> aiohttp.ClientResponse:
         """The node's answer, its body unread. Raises what the node answers instead, and NodeUnreachable."""
-        peer = await self._introduced(address)
-        assert peer.node_id is not None
+        peer = self._peers.get(address) or await self._introduce(address)
         authorization = protocol.authorize(
             self._secret,
             RequestToSign(
@@ -86,7 +89,7 @@ class Transport:
             ),
             timestamp_ms=self._clock_ms() + peer.clock_offset_ms,
             session=self._nonce_session,
-            sequence=next(peer.sequence),
+            sequence=next(self._sequences.setdefault(peer.node_id, itertools.count())),
         )
         headers = {protocol.AUTHORIZATION_HEADER: authorization.render()}
         if data is not None:
@@ -126,42 +129,55 @@ class Transport:
             raise
 
     def _forget(self, address: str) -> None:
-        if address in self._peers:
-            self._peers[address].node_id = None
+        self._peers.pop(address, None)
 
-    async def _introduced(self, address: str) -> _Peer:
-        """The peer at an address, asked for its id and clock if they are not known."""
-        peer = self._peers.setdefault(address, _Peer())
-        if peer.node_id is None:
-            async with peer.introduction:
-                if peer.node_id is None:
-                    identity = await self._ask_identity(address)
-                    peer.clock_offset_ms = identity.time_ms - self._clock_ms()
-                    peer.node_id = identity.node_id
-        return peer
+    async def _introduce(self, address: str) -> _Peer:
+        """Ask a node for its id and clock, once for all who want to know at the moment."""
+        task = self._introductions.get(address)
+        if task is None:
+            task = asyncio.create_task(self._ask_identity(address), name=f"introduction to {address}")
+            self._introductions[address] = task
+            task.add_done_callback(lambda done: self._introduced(address, done))
+        # Shielded: one caller that is cancelled must not take the answer from the others.
+        return await asyncio.shield(task)
 
-    async def _ask_identity(self, address: str) -> NodeIdentity:
-        response = await self._request(address, "GET", protocol.HEALTH_PATH)
-        if response.status != 200:
-            raise await _refusal(response, address, keep=True)
+    def _introduced(self, address: str, task: asyncio.Task[_Peer]) -> None:
+        del self._introductions[address]
+        if not task.cancelled():
+            task.exception()  # seen by those who wait, if somebody still does
+
+    async def _ask_identity(self, address: str) -> _Peer:
+        # The node answers without touching its disk, so one that takes long is not worth waiting for.
+        async with asyncio.timeout(min(_INTRODUCTION_TIMEOUT_S, self.idle_timeout_s)):
+            response = await self._request(address, "GET", protocol.HEALTH_PATH)
+            if response.status != 200:
+                raise await _refusal(response, address, keep=True)
+            payload = await response.read()
         try:
-            return protocol.unpack_identity(json.loads(await response.read()))
+            identity = protocol.unpack_identity(json.loads(payload))
         except ValueError as error:
             raise NodeFailed(f"{address} does not answer like a storage node") from error
+        peer = _Peer(node_id=identity.node_id, clock_offset_ms=identity.time_ms - self._clock_ms())
+        self._peers[address] = peer
+        return peer
 
     async def _request(
         self, address: str, method: str, path: str, *, headers: dict[str, str] | None = None, data: Any = None
     ) -> aiohttp.ClientResponse:
         if self._http is None:
             raise RuntimeError("the client was not entered")
-        # encoded=True: the path goes out as it was signed.
-        url = URL(f"http://{address}{path}", encoded=True)
+        url = URL(f"http://{address}{path}", encoded=True)  # encoded: the path goes out as it was signed
+        try:
+            named = url.host and url.port
+        except ValueError:  # the port is looked at only now
+            named = None
+        if not named:
+            raise NodeUnreachable(f"{address!r} is no address")
         return await self._http.request(method, url, headers=headers, data=data, allow_redirects=False)
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a PUT or DELETE again when a pooled connection breaks, as it otherwise
-    does."""
+    """Keep aiohttp from sending a PUT or DELETE again when a pooled connection breaks, which is its habit."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:

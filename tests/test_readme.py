@@ -58,7 +58,7 @@ def serving(data_dir: Path) -> Iterator[str]:
     finally:
         children = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)  # Ctrl-C
-        gone, left = psutil.wait_procs(children, timeout=30)
+        _, left = psutil.wait_procs(children, timeout=30)
         for child in left:
             child.kill()
         process.wait(30)

@@ -35,4 +35,6 @@ _log = structlog.get_logger(__name__)
 
 def log_damage(damage: Damage) -> None:
     """The sink where no repair queue is given."""
-    _log.warning("damage", kind=damage.kind.value, blob=damage.blob_id, node=damage.node_id)
+    # With a node down every write is one of too few copies; the loss of the node itself is logged elsewhere.
+    log = _log.debug if damage.kind is DamageKind.TOO_FEW else _log.warning
+    log("damage", kind=damage.kind.value, blob=damage.blob_id, node=damage.node_id)

@@ -163,6 +163,8 @@ class ExtentReader:
                 return None
             if attempts.rounds_left < ROUNDS:
                 await asyncio.sleep(SECOND_ROUND_DELAY_S)
+                # A node that was restarted may have another address now.
+                await self._membership.refresh_if_possible()
             attempts.next_round(self._ordered(attempts.retry))
         while attempts.queue:
             node_id = attempts.queue.popleft()

@@ -6,6 +6,7 @@ dropped too, as long as it is not needed for the majority; NodeClient's own time
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -25,6 +26,9 @@ from storagenode.protocol import blob_id
 
 MAXIMUM_TRIES_PER_REPLICA = 3
 """A write that finds no room on three times the nodes it needs says so, and does not try a hundred more."""
+
+CHECKS = 4
+"""In how many steps patience runs out: a pause of this very process, however long, uses up only one."""
 
 _log = structlog.get_logger(__name__)
 
@@ -62,6 +66,9 @@ class WriteJob:
 class _Replica:
     node: Node
     cursor: Cursor
+    seen_position: int = -1
+    strikes: int = 0
+    """Checks in a row that found the cursor at `seen_position` with blocks to take."""
     task: asyncio.Task[None] | None = None
     stored: StoredBlob | None = None
 
@@ -76,12 +83,13 @@ class SegmentWrite:
         self._job = job
         self._blob_id = blob_id(job.write_id, number)
         self._changed = asyncio.Event()
-        self._window = BlockWindow(limit_bytes=WINDOW_BYTES, clock=job.clock, on_space=self._changed.set)
+        self._window = BlockWindow(limit_bytes=WINDOW_BYTES, on_space=self._changed.set)
         self._running: list[_Replica] = []
         self._stored: list[_Replica] = []
         self._tried: dict[str, asyncio.Task[None]] = {}  # by node id, every node that got a put
         self._failure: BaseException | None = None
         self._reasons: list[str] = []
+        self._checked_at = job.clock()
         self._most_tries = job.replicas * MAXIMUM_TRIES_PER_REPLICA
 
     async def start(self, block: bytes) -> None:
@@ -105,24 +113,21 @@ class SegmentWrite:
         self._window.append(block)
         self._raise_failure()
         while self._window.full:
-            await self._wait(self._job.patience.stall_s / 4)
-            self._raise_failure()
-            self._drop_stalled()
+            if await self._wait(self._job.patience.stall_s):
+                self._drop_stalled()
 
     async def settle(self) -> Segment:
         """All blocks were pushed: wait for the acknowledgements. Raises WriteFailed."""
         self._window.close()
-        majority_at: float | None = None
         self._raise_failure()
-        while self._running:
-            if len(self._stored) >= self._job.quorum:
-                majority_at = self._job.clock() if majority_at is None else majority_at
-                if self._job.clock() - majority_at >= self._job.patience.straggler_s:
-                    self._drop_stragglers()
-                    break
-            await self._wait(min(self._job.patience.stall_s, self._job.patience.straggler_s) / 4)
-            self._raise_failure()
-            self._drop_stalled()
+        while self._running and len(self._stored) < self._job.quorum:
+            if await self._wait(self._job.patience.stall_s):
+                self._drop_stalled()
+        for _ in range(CHECKS):
+            while self._running and not await self._wait(self._job.patience.straggler_s):
+                pass
+        self._drop_stragglers()
+        self._raise_failure()
         return self._agreed()
 
     def abort(self) -> tuple[list[BlobAt], list[asyncio.Task[None]]]:
@@ -147,11 +152,8 @@ class SegmentWrite:
         return picked
 
     def _choose(self, nodes: list[Node], count: int) -> list[Node]:
-        by_id = {node.node_id: node for node in nodes}
         zones = [replica.node.zone for replica in (*self._running, *self._stored)]
-        candidates = [node.as_candidate() for node in nodes]
-        chosen = choose(self._job.write_id, self.number, candidates, count, taken_zones=zones)
-        return [by_id[one.node_id] for one in chosen]
+        return choose(self._job.write_id, self.number, nodes, count, taken_zones=zones)
 
     def _launch(self, node: Node) -> None:
         replica = _Replica(node=node, cursor=self._window.open_cursor())
@@ -205,9 +207,11 @@ class SegmentWrite:
 
     def _drop_stalled(self) -> None:
         """Drop replicas that take nothing, as long as they are not needed or can be replaced."""
-        limit = self._job.clock() - self._job.patience.stall_s
         for replica in list(self._running):
-            if self._window.exhausted(replica.cursor) or replica.cursor.progress_at > limit:
+            position = replica.cursor.position
+            moved = position != replica.seen_position or self._window.exhausted(replica.cursor)
+            replica.seen_position, replica.strikes = position, 0 if moved else replica.strikes + 1
+            if replica.strikes < CHECKS:
                 continue
             spare = len(self._running) + len(self._stored) > self._job.quorum
             if spare or (self._window.replayable and self._pick(1, needed=1)):
@@ -234,14 +238,21 @@ class SegmentWrite:
         if self._failure is not None:
             raise self._failure
 
-    async def _wait(self, timeout_s: float) -> None:
-        """Until something changed, at most `timeout_s`; the caller checks its condition before and after."""
+    async def _wait(self, patience_s: float) -> bool:
+        """Wait until something changed or it is time for the next of the CHECKS into which `patience_s` is cut.
+
+        True when it is time. Raises what has ended the write.
+        """
+        due = self._checked_at + patience_s / CHECKS
         self._changed.clear()
-        try:
-            async with asyncio.timeout(timeout_s):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(due - self._job.clock(), 0.0)):
                 await self._changed.wait()
-        except TimeoutError:
-            return
+        self._raise_failure()
+        if (now := self._job.clock()) < due:
+            return False
+        self._checked_at = now
+        return True
 
     def _agreed(self) -> Segment:
         """The replicas that hold the same bytes; NodeClient compared each with what was sent."""

@@ -17,14 +17,12 @@ the failure of any node at any moment of the write, because they can be sent aga
 class Cursor:
     """One replica's position in the window; iterate it once to send the segment."""
 
-    __slots__ = ("_window", "position", "progress_at", "wake")
+    __slots__ = ("_window", "position", "wake")
 
-    def __init__(self, window: "BlockWindow", now: float) -> None:
+    def __init__(self, window: "BlockWindow") -> None:
         self._window = window
         self.position = 0
         """Number of the block to be taken next."""
-        self.progress_at = now
-        """When it last took a block or, having had nothing to take, got one. Monotonic seconds."""
         self.wake: asyncio.Future[None] | None = None
         """Set while it waits for a block."""
 
@@ -36,10 +34,9 @@ class Cursor:
 class BlockWindow:
     """Single producer, one cursor a replica, all in one event loop."""
 
-    def __init__(self, *, limit_bytes: int, clock: Callable[[], float], on_space: Callable[[], None]) -> None:
+    def __init__(self, *, limit_bytes: int, on_space: Callable[[], None]) -> None:
         """`on_space` is called whenever blocks were let go."""
         self._limit_bytes = limit_bytes
-        self._clock = clock
         self._on_space = on_space
         self._blocks: deque[bytes] = deque()
         self._first = 0
@@ -63,7 +60,7 @@ class BlockWindow:
 
     def open_cursor(self) -> Cursor:
         """A cursor at the first byte; only while `replayable`."""
-        cursor = Cursor(self, self._clock())
+        cursor = Cursor(self)
         self._cursors.add(cursor)
         return cursor
 
@@ -76,10 +73,7 @@ class BlockWindow:
         """Take one more block, `full` or not."""
         self._blocks.append(block)
         self._held_bytes += len(block)
-        now = self._clock()
         for cursor in self._cursors:
-            if cursor.wake is not None:
-                cursor.progress_at = now
             _wake(cursor)
         self._trim()
 
@@ -108,7 +102,6 @@ class BlockWindow:
                 cursor.wake = None
         block = self._blocks[cursor.position - self._first]
         cursor.position += 1
-        cursor.progress_at = self._clock()
         self._trim()
         return block
 

@@ -95,6 +95,8 @@ class ExtentWriter:
         """
         if self._written_bytes != self._size_bytes:
             raise ValueError(f"{self._written_bytes} bytes written, {self._size_bytes} announced")
+        if self._job.clock() >= self._lease_due:
+            await self._renew()
         while self._settling:
             await self._settle_oldest()
         if self._current is not None:

@@ -18,6 +18,7 @@ _REFUSALS: dict[bytes, type[errors.IndexRefusal]] = {
         errors.NoSuchKey,
         errors.NoSuchUpload,
         errors.UploadChanged,
+        errors.ObjectChanged,
         errors.WriteCondemned,
         errors.UserExists,
         errors.NoSuchUser,

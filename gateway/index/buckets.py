@@ -1,18 +1,20 @@
 """Buckets: creating, reading, listing, removing."""
 
 import asyncio
+from collections.abc import Mapping
 
 from gateway.index import keys
-from gateway.index.base import IndexBase, accepted, before_nul, bucket_keys, successor
+from gateway.index.base import IndexBase, accepted, before_nul, bucket_keys, flag, successor
 from gateway.index.errors import NoSuchBucket
 from gateway.index.packing import FORMAT
-from gateway.index.record_encoding import BUCKET_FIELDS, decode_bucket
-from gateway.index.records import BucketPage, BucketRecord, Versioning
+from gateway.index.record_encoding import BUCKET_FIELDS, config_field, decode_bucket
+from gateway.index.records import NO_CONFIGS, BucketPage, BucketRecord, Versioning
 from gateway.index.scripts import load_script
 
 _CREATE = load_script("create_bucket")
 _DELETE = load_script("delete_bucket")
 _SET_VERSIONING = load_script("set_versioning")
+_SET_CONFIG = load_script("set_bucket_config")
 
 # Uploads that one call of the script aborts: about 5 ms in which the server does nothing else.
 _UPLOADS_A_CALL = 500
@@ -21,15 +23,24 @@ _UPLOADS_A_CALL = 500
 class BucketIndex(IndexBase):
     """The part of the index that knows buckets."""
 
-    async def create_bucket(self, name: str, owner_id: str, region: str, *, now_ms: int, limit: int) -> BucketRecord:
-        """Make a bucket; the owner may have `limit` of them.
+    async def create_bucket(
+        self,
+        name: str,
+        owner_id: str,
+        region: str,
+        *,
+        now_ms: int,
+        limit: int,
+        configs: Mapping[str, bytes] = NO_CONFIGS,
+    ) -> BucketRecord:
+        """Make a bucket with these configuration documents; the owner may have `limit` buckets.
 
         Raises BucketExists (whose `owner_id` may be this owner), TooManyBuckets, IndexUnavailable.
         """
         reply = await self._connection.change(
             _CREATE,
             (*bucket_keys(name), keys.buckets(), keys.owned_buckets()),
-            (name, owner_id, now_ms, region, limit, FORMAT, *BUCKET_FIELDS),
+            (name, owner_id, now_ms, region, limit, FORMAT, *_config_arguments(configs), *BUCKET_FIELDS),
         )
         (fields,) = accepted(reply, name)
         return decode_bucket(name, fields)
@@ -65,6 +76,33 @@ class BucketIndex(IndexBase):
         sequence: int = accepted(reply, name)[0]
         return sequence
 
+    async def set_bucket_config(
+        self, name: str, config: str, document: bytes | None, *, bucket_id: int | None = None
+    ) -> int:
+        """Replace the configuration document of this name, or remove it; returns the number of the change.
+
+        `bucket_id` is the bucket that the caller was authorized for. Raises NoSuchBucket, IndexUnavailable.
+        """
+        expected = "" if bucket_id is None else bucket_id
+        reply = await self._connection.change(
+            _SET_CONFIG,
+            bucket_keys(name),
+            (expected, config_field(config), flag(document is not None), document or b""),
+        )
+        sequence: int = accepted(reply, name)[0]
+        return sequence
+
+    async def get_bucket_config(self, name: str, config: str) -> bytes | None:
+        """The configuration document of this name, or None. Raises NoSuchBucket, IndexUnavailable.
+
+        Those of CARRIED_CONFIGS come with the bucket: `BucketRecord.configs`.
+        """
+        bucket_id, document = await self._connection.command("HMGET", keys.bucket(name), "id", config_field(config))
+        if bucket_id is None:
+            raise NoSuchBucket(name)
+        found: bytes | None = document
+        return found
+
     async def list_buckets(
         self, owner_id: str | None = None, *, prefix: str = "", after: str = "", limit: int = 1000
     ) -> BucketPage:
@@ -88,3 +126,8 @@ class BucketIndex(IndexBase):
             return await self.get_bucket(name)
         except NoSuchBucket:
             return None
+
+
+def _config_arguments(configs: Mapping[str, bytes]) -> tuple[int | str | bytes, ...]:
+    pairs = [item for name, document in configs.items() for item in (config_field(name), document)]
+    return (len(configs), *pairs)

@@ -156,7 +156,7 @@ def connect(
 ) -> Connection:
     """A connection to a server; `host` may be `unix:/path/to.sock`. Nothing is opened before the first call.
 
-    `timeout_s` is how long an answer may take before the connection is given up, with all that waits on it.
+    `timeout_s` is how long a server that owes answers may be silent before it is given up, with all that waits for it.
     """
     return Connection(host, port, password=password, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
 

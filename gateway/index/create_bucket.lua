@@ -1,8 +1,9 @@
 -- uses: prelude bucket
--- KEYS[8]: all buckets, KEYS[9]: buckets by owner. ARGV[6]: the format of the bucket's record; behind it the
--- fields of the bucket to return.
+-- KEYS[8]: all buckets, KEYS[9]: buckets by owner. ARGV[6]: the format of the bucket's record; behind it how many
+-- fields the bucket begins with, each with its document, then the fields of the bucket to return.
 local BUCKETS, OWNED = KEYS[8], KEYS[9]
 local name, owner, created_ms, region, limit, record_format = unpack(ARGV, 1, 6)
+local last_config = 7 + 2 * tonumber(ARGV[7])
 
 local present = read_bucket('')
 if present then
@@ -14,8 +15,8 @@ end
 
 local change = new_change('create_bucket')
 effect(change, 'HSET', BUCKET, 'format', record_format, 'id', whole(change.sequence), 'owner', owner,
-  'created_ms', created_ms, 'region', region, 'versioning', '', 'objects', '0', 'bytes', '0')
+  'created_ms', created_ms, 'region', region, 'versioning', '', 'objects', '0', 'bytes', '0', unpack(ARGV, 8, last_config))
 effect(change, 'ZADD', BUCKETS, 0, name)
 effect(change, 'ZADD', OWNED, 0, owner .. '\0' .. name)
 commit_change(change)
-return { 'OK', call('HMGET', BUCKET, unpack(ARGV, 7)) }
+return { 'OK', call('HMGET', BUCKET, unpack(ARGV, last_config + 1)) }

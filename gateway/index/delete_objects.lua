@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- uses: prelude bucket
--- ARGV: bucket name, record of a delete marker, then for each deletion: key, version selector, If-Match, last
--- modified (s), size; '' for what is not asked. Each deletion is a change of its own.
-local bucket_name, marker_record = ARGV[1], ARGV[2]
+-- ARGV: bucket name, bucket id, record of a delete marker, then for each deletion: key, version selector, If-Match,
+-- last modified (s), size; '' for what is not asked. Each deletion is a change of its own.
+local bucket_name, bucket_id, marker_record = unpack(ARGV, 1, 3)
 
 local function refuse_deletion(version, if_match, modified_s, size)
   if if_match == '' and modified_s == '' and size == '' then
@@ -52,12 +52,12 @@ local function delete(bucket, key, selector, if_match, modified_s, size)
   return outcome('', false, false, 0)
 end
 
-local bucket = read_bucket('')
+local bucket = read_bucket(bucket_id)
 if not bucket then
   return { 'NoSuchBucket' }
 end
 local outcomes = { 'OK' }
-for at = 3, #ARGV, 5 do
+for at = 4, #ARGV, 5 do
   outcomes[#outcomes + 1] = delete(bucket, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
 end
 return outcomes

@@ -49,6 +49,10 @@ class UploadChanged(IndexRefusal):
     """Parts were written since they were read: read them again and retry."""
 
 
+class ObjectChanged(IndexRefusal):
+    """The version is no longer what was read: read it again and retry."""
+
+
 class WriteCondemned(IndexRefusal):
     """The bytes of this write were given up as orphans; they must be written again under a new write id."""
 

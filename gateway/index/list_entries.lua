@@ -1,24 +1,24 @@
 -- uses: prelude bucket
--- Skip-scan: one entry for each key, or upload, or common prefix; what lies under a common prefix is jumped
--- over. One call does a bounded amount of work and returns where to go on ('' at the end).
--- ARGV: what ('objects' or 'uploads'), prefix, delimiter, lower bound (inclusive), upper bound (exclusive; '' for
+-- Skip-scan: one entry for each key, or version, or upload, or common prefix; what lies under a common prefix is
+-- jumped over. One call does a bounded amount of work and returns where to go on ('' at the end).
+-- ARGV: what ('objects', 'versions' or 'uploads'), prefix, delimiter, lower bound (inclusive), upper bound (exclusive; '' for
 -- none), how many entries are wanted (one at least), how much work is allowed.
 local what, prefix, delimiter, cursor, upper = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local wanted, work_left = tonumber(ARGV[6]), tonumber(ARGV[7])
 
 -- What a ZRANGEBYLEX costs beside reading a member, in members; measured, roughly.
 local CALL_COST = 4
-local LEAST_BATCH, GREATEST_BATCH = 4, 256
+local FIRST_BATCH, GREATEST_BATCH = 4, 256
 
 if not read_bucket('') then
   return { 'NoSuchBucket' }
 end
 
 local of_objects = what == 'objects'
-local set = of_objects and OBJECTS or UPLOADS
+local set = what == 'uploads' and UPLOADS or OBJECTS
 local maximum = upper == '' and '+' or '(' .. upper
 local entries, groups, found = {}, {}, 0
-local batch_size = delimiter == '' and GREATEST_BATCH or LEAST_BATCH
+local batch_size = delimiter == '' and math.min(GREATEST_BATCH, wanted) or FIRST_BATCH
 
 -- The part of the key that rolls it up, where it has the delimiter behind the prefix.
 local function group_of(key)
@@ -35,17 +35,20 @@ local function after_entry(member, key)
 end
 
 -- Read one batch from the cursor on, and move the cursor behind what was dealt with.
--- Returns how many members there were, and whether the last one lay in a group.
-local function scan_batch(limit)
-  local members = call('ZRANGEBYLEX', set, '[' .. cursor, maximum, 'LIMIT', 0, limit)
-  local last_key, group = nil, nil
+-- Returns how many members there were, and how many distinct keys or groups they belonged to.
+local function scan_batch(size)
+  local members = call('ZRANGEBYLEX', set, '[' .. cursor, maximum, 'LIMIT', 0, size)
+  local last_key, group, distinct = nil, nil, 0
   for _, member in ipairs(members) do
     local nul = find(member, '\0', 1, true)
     local key = sub(member, 1, nul - 1)
     local in_group = group and sub(key, 1, #group) == group
     local older_version = of_objects and key == last_key
     if not in_group and not older_version then
-      last_key = key
+      if found == wanted then
+        break
+      end
+      last_key, distinct = key, distinct + 1
       local marker = of_objects and band(byte(member, nul + 10), DELETE_MARKER) ~= 0
       group = not marker and group_of(key) or nil
       if group then
@@ -62,19 +65,17 @@ local function scan_batch(limit)
       end
     end
   end
-  return #members, group ~= nil
+  return #members, distinct
 end
 
 while true do
-  local limit = math.min(batch_size, wanted - found)
-  local count, in_group = scan_batch(limit)
-  if count < limit then
-    return { 'OK', '', entries, groups }
-  end
+  local count, distinct = scan_batch(batch_size)
   work_left = work_left - count - CALL_COST
-  if found == wanted or work_left <= 0 then
+  if count < batch_size and found < wanted then
+    return { 'OK', '', entries, groups }
+  elseif found == wanted or work_left <= 0 then
     return { 'OK', cursor, entries, groups }
   end
-  -- Under common prefixes that hold many keys a large batch would be read for nothing.
-  batch_size = in_group and math.max(LEAST_BATCH, floor(batch_size / 4)) or math.min(GREATEST_BATCH, batch_size * 2)
+  -- Where groups (or keys with versions) are large, the rest of a batch is read for nothing: small batches then.
+  batch_size = math.min(GREATEST_BATCH, 2 * distinct)
 end

@@ -1,14 +1,19 @@
 """Listings of objects and of uploads: pages of a skip-scan over one bucket."""
 
-from gateway.index.base import IndexBase, accepted, before_nul, bucket_keys, successor
-from gateway.index.object_encoding import decode_version
+from gateway.index.base import accepted, before_nul, bucket_keys, successor
+from gateway.index.object_encoding import decode_version, order_of, order_of_version_id
+from gateway.index.objects import ObjectIndex
 from gateway.index.record_encoding import decode_upload
 from gateway.index.records import (
+    NULL_VERSION,
     ListedObject,
+    ListedVersion,
     ListPosition,
     ObjectPage,
     UploadPage,
     UploadPosition,
+    VersionPage,
+    VersionPosition,
 )
 from gateway.index.scripts import load_script
 
@@ -18,7 +23,7 @@ _LIST = load_script("list_entries")
 _WORK_A_CALL = 2000
 
 
-class ListingIndex(IndexBase):
+class ListingIndex(ObjectIndex):
     """The part of the index that lists."""
 
     async def list_objects(
@@ -49,6 +54,48 @@ class ListingIndex(IndexBase):
         if truncated:
             position = _last_position(objects[-1].key if objects else None, common_prefixes)
         return ObjectPage(objects=tuple(objects), common_prefixes=common_prefixes, next=position)
+
+    async def list_versions(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after: VersionPosition | None = None,
+        limit: int = 1000,
+    ) -> VersionPage:
+        """Every version and delete marker, by key and from the newest to the oldest, rolled up as in `list_objects`.
+
+        Raises NoSuchBucket, IndexUnavailable.
+        """
+        lower = await self._lower_version_bound(bucket, prefix, after)
+        members, groups, truncated = await self._scan(bucket, "versions", prefix, delimiter, lower, limit)
+        versions: list[ListedVersion] = []
+        previous = after.value if after is not None and not after.is_prefix else None
+        for key, record in (decode_version(member, with_layout=False) for member in members):
+            versions.append(ListedVersion(key=key, record=record, is_latest=key != previous))
+            previous = key
+        common_prefixes = tuple([group.decode() for group in groups])
+        position = None
+        if truncated:
+            last = _last_position(versions[-1].key if versions else None, common_prefixes)
+            version_id = None if last.is_prefix else versions[-1].record.version_id
+            position = VersionPosition(value=last.value, version_id=version_id, is_prefix=last.is_prefix)
+        return VersionPage(versions=tuple(versions), common_prefixes=common_prefixes, next=position)
+
+    async def _lower_version_bound(self, bucket: str, prefix: str, after: VersionPosition | None) -> bytes | None:
+        """Where the versions behind a position begin; the null version does not tell its place, so it is asked for."""
+        if after is None:
+            return prefix.encode()
+        if after.is_prefix or not after.version_id or "\0" in after.value:
+            return _lower_bound(prefix, ListPosition(value=after.value, is_prefix=after.is_prefix))
+        order = order_of_version_id(after.version_id)
+        if after.version_id == NULL_VERSION:
+            _, record = await self.get_object(bucket, after.value, NULL_VERSION, with_layout=False)
+            order = None if record is None else order_of(record.sequence)
+        if order is None:
+            return _lower_bound(prefix, ListPosition(value=after.value))
+        return max(prefix.encode(), successor(after.value.encode() + b"\0" + order))
 
     async def list_uploads(
         self,

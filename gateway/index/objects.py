@@ -8,7 +8,7 @@ from typing import Any
 from gateway.index import keys
 from gateway.index.base import IndexBase, accepted, bucket_keys, flag, refusal, version_id_from
 from gateway.index.connection import Connection
-from gateway.index.errors import CorruptRecord, IndexRefusal
+from gateway.index.errors import CorruptRecord, IndexRefusal, ObjectChanged
 from gateway.index.layout_cache import LayoutCache
 from gateway.index.layout_encoding import INLINE_PIECES, decode_layout, encode_layout, piece_count
 from gateway.index.object_encoding import (
@@ -32,10 +32,15 @@ from gateway.index.records import (
 from gateway.index.scripts import load_script
 
 _GET = load_script("get_object")
+_GET_VERSION = load_script("get_version")
 _PUT = load_script("put_object")
 _DELETE = load_script("delete_objects")
+_UPDATE = load_script("update_object")
 
 MOST_DELETIONS = 1000  # in one call, as in one DeleteObjects request
+
+# How often an update starts over because the version was changed between reading and writing.
+_UPDATE_ATTEMPTS = 10
 
 # The order of no version: its sequence number is never reached.
 _NO_ORDER = bytes(ORDER_SIZE)
@@ -56,9 +61,12 @@ class ObjectIndex(IndexBase):
         One round trip, and one more for an object of many segments or parts, unless its layout was read before
         or `with_layout` is off (extents and parts then stay empty). Raises NoSuchBucket, IndexUnavailable.
         """
-        arguments = (key, selector(version_id), *BUCKET_FIELDS)
         for _ in range(2):
-            reply = await self._connection.read(_GET, bucket_keys(bucket), arguments)
+            if version_id is None:
+                reply = await self._connection.read(_GET, bucket_keys(bucket), (key, *BUCKET_FIELDS))
+            else:
+                arguments = (key, selector(version_id), *BUCKET_FIELDS)
+                reply = await self._connection.read(_GET_VERSION, bucket_keys(bucket), arguments)
             fields, member = accepted(reply, bucket)
             record = decode_version(member)[1] if member is not None else None
             if record is not None and record.layout_ref is not None and with_layout:
@@ -85,28 +93,74 @@ class ObjectIndex(IndexBase):
         name, sequence, replaced = accepted(reply, f"{bucket}/{key}")
         return PutResult(version_id=version_id_from(name), sequence=sequence, replaced=bool(replaced))
 
-    async def delete_object(self, bucket: str, deletion: Deletion, *, owner_id: str, now_ms: int) -> DeleteResult:
+    async def update_object(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        change: Callable[[ObjectRecord], ObjectRecord],
+        *,
+        bucket_id: int | None = None,
+    ) -> ObjectRecord | None:
+        """Change what is said about a version (tags, grants, retention), not its bytes; None where there is none.
+
+        `change` gets the record as it is, without a layout that lies in a key of its own, and may be called again
+        when the version was changed meanwhile; what it raises ends the update. The number of the change does not
+        show in the record: `sequence` stays that of the write. Raises NoSuchBucket, ObjectChanged, IndexUnavailable.
+        """
+        expected = "" if bucket_id is None else bucket_id
+        for _ in range(_UPDATE_ATTEMPTS):
+            reply = await self._connection.read(
+                _GET_VERSION, bucket_keys(bucket), (key, selector(version_id), *BUCKET_FIELDS)
+            )
+            _, member = accepted(reply, bucket)
+            if member is None:
+                return None
+            changed = change(decode_version(member)[1])
+            reply = await self._connection.change(
+                _UPDATE, bucket_keys(bucket), (expected, member, encode_object(changed))
+            )
+            if reply[0] != b"ObjectChanged":
+                accepted(reply, f"{bucket}/{key}")
+                return changed
+        raise ObjectChanged(f"{bucket}/{key}")
+
+    async def delete_object(
+        self, bucket: str, deletion: Deletion, *, owner_id: str, now_ms: int, bucket_id: int | None = None
+    ) -> DeleteResult:
         """Delete one object or version, or put a delete marker (of this owner and time) over it.
 
         Raises NoSuchBucket, NoSuchKey (a condition, and there is no object), ConditionFailed, IndexUnavailable.
         """
-        (result,) = await self.delete_objects(bucket, (deletion,), owner_id=owner_id, now_ms=now_ms)
+        (result,) = await self.delete_objects(
+            bucket, (deletion,), owner_id=owner_id, now_ms=now_ms, bucket_id=bucket_id
+        )
         if isinstance(result, IndexRefusal):
             raise result
         return result
 
     async def delete_objects(
-        self, bucket: str, deletions: Sequence[Deletion], *, owner_id: str, now_ms: int
+        self,
+        bucket: str,
+        deletions: Sequence[Deletion],
+        *,
+        owner_id: str,
+        now_ms: int,
+        bucket_id: int | None = None,
     ) -> list[DeleteResult | IndexRefusal]:
         """As `delete_object` for many at once, in their order; refusals are returned in their places.
 
-        At most MOST_DELETIONS. Raises NoSuchBucket, IndexUnavailable.
+        At most MOST_DELETIONS. `bucket_id` is the bucket that the caller was authorized for: the name may have
+        become another's since. Raises NoSuchBucket, IndexUnavailable.
         """
         if len(deletions) > MOST_DELETIONS:
             raise ValueError(f"at most {MOST_DELETIONS} deletions in one call")
         marker = ObjectRecord(etag="", size_bytes=0, modified_ms=now_ms, owner_id=owner_id, delete_marker=True)
         arguments = [field for deletion in deletions for field in _deletion_arguments(deletion)]
-        reply = await self._connection.change(_DELETE, bucket_keys(bucket), (bucket, encode_object(marker), *arguments))
+        expected = "" if bucket_id is None else bucket_id
+        reply = await self._connection.change(
+            _DELETE, bucket_keys(bucket), (bucket, expected, encode_object(marker), *arguments)
+        )
         outcomes = accepted(reply, bucket)
         return [
             _delete_result(outcome, f"{bucket}/{deletion.key}")

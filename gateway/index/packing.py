@@ -26,6 +26,9 @@ HEADER_NAMES = (
     "x-amz-storage-class",
 )
 _HEADER_CODES = {name: code for code, name in enumerate(HEADER_NAMES)}
+# The same for checksums.
+_ALGORITHMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
+_CHECKSUM_TYPES = ("FULL_OBJECT", "COMPOSITE")
 
 # What decoding of foreign bytes may raise.
 DECODE_ERRORS = (
@@ -116,14 +119,24 @@ def unpack_headers(packed: list[Any]) -> Pairs:
     )
 
 
-def pack_checksum(checksum: Checksum | None) -> list[str] | None:
-    """A checksum as an array, None as nil."""
-    return None if checksum is None else [checksum.algorithm, checksum.type, checksum.value]
+def pack_checksum(checksum: Checksum | None) -> list[int | str] | None:
+    """Algorithm and type (numbers where they have one) and value; None as nil."""
+    if checksum is None:
+        return None
+    return [_code(checksum.algorithm, _ALGORITHMS), _code(checksum.type, _CHECKSUM_TYPES), checksum.value]
 
 
-def unpack_checksum(packed: list[str] | None) -> Checksum | None:
+def unpack_checksum(packed: list[Any] | None) -> Checksum | None:
     """The inverse of `pack_checksum`."""
     if packed is None:
         return None
     algorithm, kind, value = packed
-    return Checksum(algorithm=algorithm, type=kind, value=value)
+    return Checksum(
+        algorithm=_ALGORITHMS[algorithm] if isinstance(algorithm, int) else algorithm,
+        type=_CHECKSUM_TYPES[kind] if isinstance(kind, int) else kind,
+        value=value,
+    )
+
+
+def _code(text: str, table: tuple[str, ...]) -> int | str:
+    return table.index(text) if text in table else text

@@ -14,6 +14,10 @@ import hiredis
 
 Argument = bytes | str | int
 
+# Silence is measured in quarters of the timeout. The fifth silent one in a row ends it, so that it lasts for the
+# whole timeout at least, and so that a loop that was itself blocked for long does not blame the server.
+_TICKS_A_TIMEOUT = 4
+
 
 class PipeLost(Exception):
     """The connection ended or stayed silent before the reply came; the command may have been executed."""
@@ -24,15 +28,20 @@ class PipeLost(Exception):
 
 
 class Pipe(asyncio.Protocol):
-    """The protocol of one connection. `call` may be used by any number of tasks at once."""
+    """The protocol of one connection. `call` may be used by any number of tasks at once.
+
+    A server that sends nothing for `timeout_s` while it owes an answer is given up. One that answers, however
+    far it lags behind, is not: that would fail everything in flight just when there is much of it.
+    """
 
     def __init__(self, timeout_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout_s
         self._reader = hiredis.Reader()
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._waiting: deque[asyncio.Future[Any]] = deque()
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
+        self._silent_ticks = 0
         self._watchdog: asyncio.TimerHandle | None = None
         self._loss: str | None = None
 
@@ -52,9 +61,10 @@ class Pipe(asyncio.Protocol):
         if not self._unsent:
             self._loop.call_soon(self._send)
         self._unsent.append(hiredis.pack_command(arguments))  # type: ignore[arg-type]  # its stub takes one
-        self._waiting.append((future, self._loop.time() + self._timeout_s))
+        self._waiting.append(future)
         if self._watchdog is None:
-            self._watchdog = self._loop.call_later(self._timeout_s, self._look_at_oldest)
+            self._silent_ticks = -1
+            self._tick()
         return future
 
     def close(self) -> None:
@@ -66,10 +76,11 @@ class Pipe(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        self._silent_ticks = 0
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
-                future, _ = self._waiting.popleft()
+                future = self._waiting.popleft()
                 if not future.done():
                     future.set_result(reply)
         except (hiredis.ProtocolError, IndexError) as error:
@@ -83,15 +94,15 @@ class Pipe(asyncio.Protocol):
         if self._loss is None and self._transport is not None:
             self._transport.write(b"".join(batch))
 
-    def _look_at_oldest(self) -> None:
+    def _tick(self) -> None:
         self._watchdog = None
         if not self._waiting:
             return
-        left_s = self._waiting[0][1] - self._loop.time()
-        if left_s <= 0:
-            self._lose(f"no answer within {self._timeout_s:g} s", timed_out=True)
+        self._silent_ticks += 1
+        if self._silent_ticks > _TICKS_A_TIMEOUT:
+            self._lose(f"no answer for {self._timeout_s:g} s", timed_out=True)
         else:
-            self._watchdog = self._loop.call_later(left_s, self._look_at_oldest)
+            self._watchdog = self._loop.call_later(self._timeout_s / _TICKS_A_TIMEOUT, self._tick)
 
     def _lose(self, reason: str, *, timed_out: bool = False) -> None:
         if self._loss is not None:
@@ -102,6 +113,6 @@ class Pipe(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         while self._waiting:
-            future, _ = self._waiting.popleft()
+            future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(PipeLost(reason, timed_out=timed_out))

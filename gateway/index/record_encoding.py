@@ -3,7 +3,7 @@
 Framed as `packing` says, unless a function says otherwise. Fields are only ever appended, under a new format.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.index.layout_encoding import layout_fields, layout_from_fields
 from gateway.index.object_encoding import ORDER_SIZE, decode_object
@@ -23,6 +23,8 @@ from gateway.index.packing import (
     unpack_record,
 )
 from gateway.index.records import (
+    CARRIED_CONFIGS,
+    NO_CONFIGS,
     AccessKey,
     BucketRecord,
     Extent,
@@ -38,8 +40,17 @@ from gateway.index.records import (
 # An upload id is 32 hexadecimal digits: the number of the change that made it, then random.
 UPLOAD_ID_SIZE = 32
 
+_CONFIG_PREFIX = "config:"
+_FIXED_BUCKET_FIELDS = ("format", "id", "owner", "created_ms", "region", "versioning", "objects", "bytes")
+
+
+def config_field(name: str) -> str:
+    """The field of a bucket's hash that holds its configuration document of this name."""
+    return _CONFIG_PREFIX + name
+
+
 # The fields of a bucket's hash, in the order in which the scripts return them.
-BUCKET_FIELDS = ("format", "id", "owner", "created_ms", "region", "versioning", "objects", "bytes")
+BUCKET_FIELDS = (*_FIXED_BUCKET_FIELDS, *[config_field(name) for name in CARRIED_CONFIGS])
 
 _REVISION_SIZE = 8
 
@@ -114,7 +125,8 @@ def decode_part(data: bytes) -> PartRecord:
 def decode_bucket(name: str, fields: Sequence[bytes]) -> BucketRecord:
     """A bucket from the values of BUCKET_FIELDS. Raises UnsupportedFormat, CorruptRecord."""
     try:
-        format_number, bucket_id, owner, created_ms, region, versioning, objects, size = fields
+        count = len(_FIXED_BUCKET_FIELDS)
+        format_number, bucket_id, owner, created_ms, region, versioning, objects, size = fields[:count]
         check_format(int(format_number))
         return BucketRecord(
             name=name,
@@ -125,9 +137,16 @@ def decode_bucket(name: str, fields: Sequence[bytes]) -> BucketRecord:
             versioning=Versioning(versioning.decode()),
             object_count=int(objects),
             byte_count=int(size),
+            configs=_carried_configs(fields[count:]),
         )
     except DECODE_ERRORS as error:
         corrupt("bucket", b" ".join(field or b"-" for field in fields), error)
+
+
+def _carried_configs(documents: Sequence[bytes | None]) -> Mapping[str, bytes]:
+    if not any(documents):
+        return NO_CONFIGS
+    return {name: document for name, document in zip(CARRIED_CONFIGS, documents, strict=True) if document is not None}
 
 
 def encode_user(user: UserRecord) -> bytes:

@@ -5,7 +5,7 @@ the data path and nothing of transports.
 """
 
 from gateway.context import Handler
-from gateway.operations import buckets, completing, deleting, listing, multipart, reading, writing
+from gateway.operations import buckets, completing, deleting, listing, multipart, reading, tagging, versioning, writing
 
 HANDLERS: dict[str, Handler] = {
     "AbortMultipartUpload": multipart.abort_multipart_upload,
@@ -17,14 +17,18 @@ HANDLERS: dict[str, Handler] = {
     "DeleteObject": deleting.delete_object,
     "DeleteObjects": deleting.delete_objects,
     "GetBucketLocation": buckets.get_bucket_location,
+    "GetBucketVersioning": versioning.get_bucket_versioning,
     "GetObject": reading.get_object,
+    "GetObjectTagging": tagging.get_object_tagging,
     "HeadBucket": buckets.head_bucket,
     "HeadObject": reading.head_object,
     "ListBuckets": buckets.list_buckets,
     "ListMultipartUploads": multipart.list_multipart_uploads,
+    "ListObjectVersions": versioning.list_object_versions,
     "ListObjects": listing.list_objects,
     "ListObjectsV2": listing.list_objects_v2,
     "ListParts": multipart.list_parts,
+    "PutBucketVersioning": versioning.put_bucket_versioning,
     "PutObject": writing.put_object,
     "UploadPart": multipart.upload_part,
     "UploadPartCopy": multipart.upload_part_copy,

@@ -1,12 +1,13 @@
 """The source of CopyObject and UploadPartCopy: parsed, authorized, found, held against its conditions."""
 
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 from gateway.authorization import authorize
 from gateway.context import Context, Input, Output
 from gateway.index.records import BucketRecord, ObjectRecord
 from gateway.operations.times import whole_seconds
+from gateway.operations.versioning import check_version_id
 from s3compat.conditions import CopySourceConditions, evaluate_copy_source
 from s3compat.errors import S3Error
 from s3compat.names import check_bucket_name
@@ -34,6 +35,8 @@ class CopySource:
 def parse_copy_source(text: str) -> tuple[str, str, str | None]:
     """Bucket, key and version id of x-amz-copy-source: ``[/]bucket/key[?versionId=id]``, URL-encoded.
 
+    As at AWS a ``+`` that is not encoded is a space (github.com/aws/aws-cli issue 614); s5cmd writes spaces so.
+
     Raises InvalidArgument.
     """
     path, _, query = text.partition("?")
@@ -41,7 +44,7 @@ def parse_copy_source(text: str) -> tuple[str, str, str | None]:
     if query and version_id is None:
         path = text
     try:
-        decoded = unquote(path.encode("latin-1").decode("utf-8"), errors="strict").removeprefix("/")
+        decoded = unquote_plus(path.encode("latin-1").decode("utf-8"), errors="strict").removeprefix("/")
     except UnicodeDecodeError as malformed:
         raise _malformed(text) from malformed
     bucket, slash, key = decoded.partition("/")
@@ -65,6 +68,7 @@ async def find_source(context: Context, params: Input) -> CopySource:
     name, key, version_id = parse_copy_source(params["CopySource"])
     bucket = await context.index.get_bucket(name)
     authorize(context.identity, bucket, context.request.headers.get("x-amz-source-expected-bucket-owner"))
+    check_version_id(version_id)
     _, record = await context.index.get_object(name, key, version_id)
     if record is None and version_id is not None:
         raise S3Error("NoSuchVersion", Key=key, VersionId=version_id)

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 from gateway.context import Answer, Context, Input, Output
 from gateway.index.errors import IndexRefusal
 from gateway.index.records import DeleteResult, Deletion
+from gateway.operations.versioning import check_version_id
 from gateway.translation import to_s3_error
 from s3compat.conditions import unquote_etag
 from s3compat.errors import S3Error
@@ -26,17 +27,23 @@ async def delete_object(context: Context, params: Input) -> Answer:
     for member, header in DIRECTORY_ONLY.items():
         if member in params:
             raise S3Error("NotImplemented", Header=header)
-    deletion = Deletion(key=context.key, version_id=params.get("VersionId"), if_match=_etag(params.get("IfMatch")))
+    version_id: str | None = params.get("VersionId")
+    check_version_id(version_id)
+    deletion = Deletion(key=context.key, version_id=version_id, if_match=_etag(params.get("IfMatch")))
     result = await context.index.delete_object(
-        context.target_bucket.name, deletion, owner_id=context.identity.canonical_id, now_ms=context.now_ms
+        context.target_bucket.name,
+        deletion,
+        owner_id=context.identity.canonical_id,
+        now_ms=context.now_ms,
+        bucket_id=context.target_bucket.bucket_id,
     )
-    return Answer(output=_marker_members(result))
+    return Answer(output=_marker_members(version_id, result))
 
 
-def _marker_members(result: DeleteResult) -> Output:
+def _marker_members(version_id: str | None, result: DeleteResult) -> Output:
     output: Output = {}
-    if result.version_id is not None:
-        output["VersionId"] = result.version_id
+    if version_id is not None or result.version_id is not None:
+        output["VersionId"] = version_id or result.version_id
     if result.delete_marker:
         output["DeleteMarker"] = True
     return output
@@ -56,7 +63,11 @@ async def delete_objects(context: Context, params: Input) -> Answer:
         raise S3Error("MalformedXML")
     deletions, errors = _split(wanted)
     results = await context.index.delete_objects(
-        context.target_bucket.name, deletions, owner_id=context.identity.canonical_id, now_ms=context.now_ms
+        context.target_bucket.name,
+        deletions,
+        owner_id=context.identity.canonical_id,
+        now_ms=context.now_ms,
+        bucket_id=context.target_bucket.bucket_id,
     )
     deleted: list[Output] = []
     for deletion, result in zip(deletions, results, strict=True):
@@ -87,6 +98,11 @@ def _split(wanted: list[Input]) -> tuple[list[Deletion], list[Output]]:
         if "LastModifiedTime" in entry or "Size" in entry:
             # AWS: these two conditions exist for directory buckets only.
             errors.append(_error(key, version_id, S3Error("NotImplemented")))
+            continue
+        try:
+            check_version_id(version_id)
+        except S3Error:
+            errors.append(_error(key, version_id, S3Error("NoSuchVersion")))
             continue
         deletions.append(Deletion(key=key, version_id=version_id, if_match=_etag(entry.get("ETag"))))
     return deletions, errors

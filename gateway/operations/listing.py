@@ -81,7 +81,7 @@ def position_after(params: Input, marker: str) -> ListPosition | None:
         return None
     prefix, delimiter = params.get("Prefix") or "", params.get("Delimiter") or ""
     rest = marker[len(prefix) :] if delimiter and marker.startswith(prefix) else ""
-    is_prefix = bool(rest) and rest.find(delimiter) == len(rest) - len(delimiter)
+    is_prefix = bool(rest) and rest.endswith(delimiter) and rest.find(delimiter) == len(rest) - len(delimiter)
     return ListPosition(value=marker, is_prefix=is_prefix)
 
 

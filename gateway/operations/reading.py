@@ -11,6 +11,7 @@ from gateway.context import Answer, Context, Input, Output
 from gateway.index.records import ObjectRecord
 from gateway.operations.stored_headers import OVERRIDES
 from gateway.operations.times import whole_seconds
+from gateway.operations.versioning import check_version_id
 from s3compat import checksums
 from s3compat.conditions import ReadConditions, evaluate_read, parse_range, quote_etag
 from s3compat.errors import S3Error
@@ -52,8 +53,7 @@ async def head_object(context: Context, params: Input) -> Answer:
 async def find_object(context: Context, params: Input) -> ObjectRecord:
     """The version that a read asks for; raises NoSuchKey, NoSuchVersion, MethodNotAllowed."""
     version_id: str | None = params.get("VersionId")
-    if version_id == "":
-        raise S3Error("InvalidArgument", "Version id cannot be the empty string", ArgumentName="versionId")
+    check_version_id(version_id)
     _, record = await context.index.get_object(context.target_bucket.name, context.key, version_id)
     if record is None:
         if version_id is not None:

@@ -31,13 +31,11 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """One storage node as of its last heartbeat."""
+class Node(Candidate):
+    """One storage node as of its last heartbeat. Its weight is its free space."""
 
-    node_id: str
     address: str
     """host:port of its internal protocol."""
-    zone: str
     capacity_bytes: int
     free_bytes: int
     accepting: bool
@@ -46,9 +44,6 @@ class Node:
     """It said goodbye."""
     live: bool
     """Its last heartbeat was within NODE_TIMEOUT by Redis's clock, and it did not say goodbye."""
-
-    def as_candidate(self) -> Candidate:
-        return Candidate(node_id=self.node_id, zone=self.zone, weight=float(self.free_bytes))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -199,6 +194,7 @@ def parse_heartbeat(heartbeat: str | bytes, *, now_s: float, node_timeout_s: flo
     stopped = bool(fields.get("stopped", False))
     return Node(
         node_id=str(fields["node_id"]),
+        weight=float(fields["free_bytes"]),
         address=str(fields["address"]),
         zone=str(fields["zone"]),
         capacity_bytes=int(fields["capacity_bytes"]),

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import xxhash
 
@@ -18,11 +19,14 @@ _HASH_SPAN = 2.0**64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A node that could take a segment; `weight` is any positive measure, here its free bytes."""
+    """What placement looks at in a node; `weight` is any positive measure, such as its free bytes."""
 
     node_id: str
     zone: str
     weight: float
+
+
+_Node = TypeVar("_Node", bound=Candidate)
 
 
 def score(write_id: str, segment: int, candidate: Candidate) -> float:
@@ -32,7 +36,7 @@ def score(write_id: str, segment: int, candidate: Candidate) -> float:
     return -math.log((hashed + 1) / _HASH_SPAN) / max(candidate.weight, 1.0)
 
 
-def ranked(write_id: str, segment: int, candidates: Iterable[Candidate]) -> list[Candidate]:
+def ranked(write_id: str, segment: int, candidates: Iterable[_Node]) -> list[_Node]:
     """All candidates, best first, zones not considered."""
     return sorted(candidates, key=lambda one: (score(write_id, segment, one), one.node_id))
 
@@ -40,19 +44,21 @@ def ranked(write_id: str, segment: int, candidates: Iterable[Candidate]) -> list
 def choose(
     write_id: str,
     segment: int,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[_Node],
     count: int,
     *,
     taken_zones: Collection[str] = (),
-) -> list[Candidate]:
+) -> list[_Node]:
     """Up to `count` candidates: a zone is used a second time only when all have been used once, and so on.
 
     `taken_zones` are the zones of the replicas that the segment has already, one entry a replica. A small
     zone so gets more than its share by weight: surviving the loss of a zone comes before even filling.
     """
+    if len(candidates) <= count:
+        return list(candidates)
     remaining = ranked(write_id, segment, candidates)
     used = Counter(taken_zones)
-    chosen: list[Candidate] = []
+    chosen: list[_Node] = []
     while remaining and len(chosen) < count:
         best = min(remaining, key=lambda one: used[one.zone])  # min keeps the rank among equals
         remaining.remove(best)

@@ -112,11 +112,21 @@ class DataDirectory:
             raise StartRefused(f"{directory} is not a private directory of this user; remove it")
         return directory / "valkey.sock"
 
+    def remove_index_socket(self, path: Path) -> None:
+        """Clear away what `index_socket` has made outside the data directory, once the server has stopped."""
+        if path.parent != self.index.absolute():
+            path.unlink(missing_ok=True)
+            path.parent.rmdir()
+
     def write_index_address(self, address: str) -> None:
         """Leave the address for the commands that find a running index through this directory."""
         temporary = self.index_address.with_name(".address")
         temporary.write_text(address + "\n", encoding="utf-8")
         temporary.replace(self.index_address)
+
+    def forget_index_address(self) -> None:
+        """No embedded server runs here: another Redis is used."""
+        self.index_address.unlink(missing_ok=True)
 
     def read_index_address(self) -> str:
         """`unix:/path` of the embedded server that was last started here. Raises StartRefused if none was."""

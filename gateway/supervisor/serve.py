@@ -9,10 +9,12 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 
 import structlog
 
@@ -25,6 +27,9 @@ from gateway.supervisor.layout import DataDirectory, StartRefused, listen
 from gateway.supervisor.readiness import wait_until_ready
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: Seconds between two words about a start that takes long.
+_PATIENCE_S = 10.0
 
 #: Log lines of all children begin in one column.
 _NAME_WIDTH = 9
@@ -39,6 +44,7 @@ def run_serve(
     given = collect(GatewaySettings, environment, gateway_flags)
     settings = GatewaySettings.build(given)
     serving = ServeSettings.load(environment, serve_flags)
+    _check_certificate(settings)
     directory = DataDirectory(root=settings.base_storage_path.absolute())
     with contextlib.ExitStack() as stack:
         lock_descriptor = directory.acquire_lock()
@@ -46,6 +52,9 @@ def run_serve(
         listener = stack.enter_context(listen(settings.host, settings.port))
         existing_nodes = directory.node_numbers()
         node_count = serving.nodes or max(existing_nodes, default=1)
+        embedded = "redis_host" not in given
+        if embedded:
+            _check_node_count(settings, node_count)
         directory.create(node_count)
         settings, notes = _complete(settings, given, directory, listener)
         if existing_nodes and existing_nodes[-1] > node_count:
@@ -56,7 +65,7 @@ def run_serve(
             environment={name: value for name, value in environment.items() if name != CONFIG_VARIABLE},
             lock_descriptor=lock_descriptor,
         )
-        supervisor = Supervisor(around, listener, embedded="redis_host" not in given, notes=notes)
+        supervisor = Supervisor(around, listener, embedded=embedded, notes=notes)
         asyncio.run(supervisor.run(node_count=node_count, gateway_count=serving.workers))
 
 
@@ -82,6 +91,22 @@ def _complete(
     return replace(settings, legacy_anonymous=True), (note,)
 
 
+def _check_node_count(settings: GatewaySettings, node_count: int) -> None:
+    """A write needs a majority of its replicas; where all nodes are ours, too few of them can be told at once."""
+    replicas = settings.replicas_for(node_count)
+    if replicas // 2 + 1 > node_count:
+        raise StartRefused(f"{replicas} replicas need at least {replicas // 2 + 1} storage nodes, not {node_count}")
+
+
+def _check_certificate(settings: GatewaySettings) -> None:
+    if settings.tls_cert is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:
+        raise StartRefused(f"TLS certificate {settings.tls_cert} with key {settings.tls_key}: {error}") from error
+
+
 class Supervisor:
     """Runs the children of one data directory from `run` to a stop signal."""
 
@@ -93,6 +118,7 @@ class Supervisor:
         self._embedded = embedded
         self._notes = notes
         self._groups: list[list[Child]] = []
+        self._index_socket: Path | None = None
         self._stop_requested = asyncio.Event()
 
     async def run(self, *, node_count: int, gateway_count: int) -> None:
@@ -114,6 +140,8 @@ class Supervisor:
     async def _start(self, node_count: int, gateway_count: int) -> None:
         if self._embedded:
             await self._start_index()
+        else:
+            self._around.directory.forget_index_address()
         nodes = self._start_group([roles.node(self._around, number) for number in _numbers(node_count)])
         (worker,) = self._start_group([roles.worker(self._around)])
         descriptor = self._listener.fileno()
@@ -127,7 +155,7 @@ class Supervisor:
         sys.stdout.flush()
 
     async def _start_index(self) -> None:
-        socket_path = self._around.directory.index_socket()
+        socket_path = self._index_socket = self._around.directory.index_socket()
         address = f"unix:{socket_path}"
         self._around.directory.write_index_address(address)
         self._around = replace(
@@ -141,7 +169,8 @@ class Supervisor:
         probe = asyncio.create_task(wait_until_ready(self._listener, tls=bool(self._around.settings.tls_cert)))
         ends = [asyncio.create_task(child.ready()) for child in others]
         try:
-            done, _ = await asyncio.wait({probe, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            while not (done := await _first_done({probe, *ends}, _PATIENCE_S)):
+                _log.warning("still waiting for a gateway to be ready: do enough storage nodes live?")
             for task in done:
                 task.result()
         finally:
@@ -160,6 +189,8 @@ class Supervisor:
     async def _stop(self) -> None:
         for children in reversed(self._groups):
             await asyncio.gather(*(child.stop() for child in children))
+        if self._index_socket is not None:
+            self._around.directory.remove_index_socket(self._index_socket)
 
     def _on_stop_signal(self) -> None:
         """The first signal asks for an orderly stop, a second one for a quick one."""
@@ -182,6 +213,12 @@ class Supervisor:
             settings=settings,
             notes=self._notes,
         )
+
+
+async def _first_done(tasks: set[asyncio.Task[None]], timeout_s: float) -> set[asyncio.Task[None]]:
+    """The tasks that have ended by the time that one has; none after the timeout."""
+    done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    return done
 
 
 def _numbers(count: int) -> range:

@@ -29,7 +29,32 @@ class Accepted:
         return "*" in self.case
 
 
-ACCEPTED: tuple[Accepted, ...] = ()
+ACCEPTED: tuple[Accepted, ...] = (
+    Accepted(
+        case="*",
+        paths=("*.Checksum*", "*.Contents[*].ChecksumAlgorithm*"),
+        why="An object uploaded without a checksum gets CRC64NVME, and every answer names its checksum; moto has none.",
+        page=f"{_GUIDE}/checking-object-integrity.html",
+    ),
+    Accepted(
+        case="*",
+        paths=("*:list_objects.Marker", "*:list_objects.Prefix"),
+        why="Prefix and Marker are always in the answer; moto leaves them out when they are empty.",
+        page=f"{_API}/API_ListObjects.html",
+    ),
+    Accepted(
+        case="*",
+        paths=("*:complete_multipart_upload.VersionId", "*:complete_multipart_upload.Location"),
+        why="A version id comes from a versioned bucket only; the location is a URL that reaches the object, here.",
+        page=f"{_API}/API_CompleteMultipartUpload.html",
+    ),
+    Accepted(
+        case="*",
+        paths=("*:head_bucket.AccessPointAlias",),
+        why="HeadBucket says whether the name is an access point alias.",
+        page=f"{_API}/API_HeadBucket.html",
+    ),
+)
 
 
 def applying(name: str) -> tuple[Accepted, ...]:

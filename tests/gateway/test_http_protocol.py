@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import uvicorn
@@ -11,18 +12,24 @@ from gateway import http_protocol
 from gateway.http_protocol import REQUEST_HEAD_LIMIT_BYTES, GatewayHttpProtocol
 
 
-async def echo_path(scope: dict, receive: object, send: object) -> None:  # type: ignore[type-arg]
-    assert callable(send)
+async def echo_path(scope: Any, receive: Any, send: Any) -> None:
     body = scope["raw_path"]
-    headers = [(b"content-length", str(len(body)).encode())]
+    if body == b"/body":
+        while (await receive()).get("more_body"):
+            pass
+        body = repr(scope["headers"]).encode()
+    headers = [(b"content-length", b"2" if body == b"/slow" else str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if body == b"/slow":
+        await asyncio.sleep(0.2)
+        body = b"ab"
     await send({"type": "http.response.body", "body": body})
 
 
 @contextlib.asynccontextmanager
 async def serving() -> AsyncIterator[int]:
     config = uvicorn.Config(
-        echo_path,  # type: ignore[arg-type]
+        echo_path,
         host="127.0.0.1",
         port=0,
         http=GatewayHttpProtocol,
@@ -93,3 +100,41 @@ async def test_client_that_never_speaks_is_closed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(http_protocol, "REQUEST_HEAD_TIMEOUT_S", 0.05)
     async with serving() as port:
         assert await exchange(port, b"GET / HT") == b""
+
+
+def chunked(*pieces: bytes) -> bytes:
+    request = head(b"Transfer-Encoding: chunked", path=b"/body").replace(b"GET", b"PUT")
+    return request + b"5\r\nhello\r\n0\r\n" + b"".join(pieces)
+
+
+async def test_trailer_does_not_pass_for_a_header() -> None:
+    async with serving() as port:
+        answer = await exchange(port, chunked(b"X-Amz-Acl: public-read\r\n\r\n"))
+    assert b"transfer-encoding" in answer
+    assert b"x-amz-acl" not in answer
+
+
+@pytest.mark.parametrize(
+    "endless", [b"A: b\r\n" * 100_000, b"A: " + b"b" * 1_000_000, b""], ids=["trailers", "one trailer", "extension"]
+)
+async def test_framing_without_end_closes_the_connection(endless: bytes) -> None:
+    request = chunked(endless) if endless else chunked()[:-3] + b"5;" + b"x" * 1_000_000
+    async with serving() as port:
+        pieces = [request[at : at + 4096] for at in range(0, len(request), 4096)]
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(exchange(port, *pieces), timeout=5) == b""
+
+
+@pytest.mark.parametrize(
+    "following", [b"no http\r\n\r\n", head(b"X: " + b"a" * 20_000)], ids=["malformed", "head over the limit"]
+)
+async def test_refusal_of_a_request_is_not_written_into_the_answer_to_another(following: bytes) -> None:
+    first = head(path=b"/slow").replace(b"Connection: close\r\n", b"")
+    async with serving() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(following)
+        rest = await reader.read()
+        writer.close()
+    assert rest in (b"", b"ab")

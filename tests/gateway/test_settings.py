@@ -95,6 +95,7 @@ def test_bad_value_is_refused_with_the_name_of_its_source(environment: dict[str,
     ("toml", "message"),
     [
         ("prot = 1", "there is no setting 'prot'"),
+        ("[server]", "there is no setting 'server'"),
         ("port = ", "CAIRN_CONFIG="),
         ('port = "x"', "port in "),
     ],

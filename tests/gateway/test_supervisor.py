@@ -244,7 +244,9 @@ def test_layout_of_a_new_directory(tmp_path: Path) -> None:
 
 def test_index_socket_lies_in_the_directory_when_its_path_is_short_enough(short_directory: Path) -> None:
     directory = DataDirectory(root=short_directory)
-    assert directory.index_socket() == short_directory / "index" / "valkey.sock"
+    path = directory.index_socket()
+    assert path == short_directory / "index" / "valkey.sock"
+    directory.remove_index_socket(path)
 
 
 def test_index_socket_goes_to_a_private_directory_when_the_path_is_too_long(
@@ -257,6 +259,9 @@ def test_index_socket_goes_to_a_private_directory_when_the_path_is_too_long(
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert directory.index_socket() == path
     assert DataDirectory(root=tmp_path / ("other" * 30)).index_socket() != path
+    path.touch()  # a killed server leaves its socket
+    directory.remove_index_socket(path)
+    assert not path.parent.exists()
 
 
 def test_index_socket_refuses_a_directory_that_others_may_enter(

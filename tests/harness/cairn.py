@@ -22,6 +22,8 @@ import botocore.config
 import psutil
 import trustme
 
+from gateway.supervisor import attach
+
 PROJECT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
@@ -60,7 +62,9 @@ class CairnServer:
         ca_certificate, tls_arguments = _make_certificates(data_dir) if tls else (None, ())
         log = data_dir.with_name(data_dir.name + ".log")
         environment = clean_environment() | dict(env or {})
-        command = [sys.executable, "-m", "gateway.cli", "serve", "--data", str(data_dir), "--port", "0"]
+        # Tied to this process (its thread, strictly), so that a killed test run leaves no server behind.
+        tie = [sys.executable, "-I", "-S", attach.__file__, str(os.getpid())]
+        command = [*tie, sys.executable, "-m", "gateway.cli", "serve", "--data", str(data_dir), "--port", "0"]
         with log.open("ab") as log_file:
             process = subprocess.Popen(
                 [*command, *tls_arguments, *arguments],

@@ -1,13 +1,17 @@
 """boto3: buckets made, looked at, listed in pages, deleted; and who owns them."""
 
+import time
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.harness.cairn import CairnServer
 from tests.interop.support import User, add_user, refusal, run_cairn
 
 BAD_NAMES = ("ab", "x" * 64, "Upper", "under_score", "-start", "end-", "a..b", "192.168.5.4", "xn--x", "a-s3alias")
+#: Seconds after which a removed user can sign nothing any more.
+REMOVAL_SHOWS_WITHIN_S = 5.0
 
 
 def test_bucket_lives_from_create_to_delete(s3: Any, bucket_name: str) -> None:
@@ -76,8 +80,7 @@ def test_buckets_are_listed_in_pages(cairn: CairnServer) -> None:
     assert whole["Owner"]["ID"] == lister.canonical_id
     assert all(entry["CreationDate"].year >= 2024 for entry in whole["Buckets"])
     assert client.list_buckets(MaxBuckets=1, BucketRegion="us-east-1")["Buckets"]
-    for bad in (0, 10_001):
-        assert refusal(client.list_buckets, MaxBuckets=bad).code == "InvalidArgument"
+    assert refusal(client.list_buckets, ContinuationToken="not one of ours").code == "InvalidArgument"
     client.close()
 
 
@@ -124,6 +127,15 @@ def test_removed_user_is_unknown(cairn: CairnServer) -> None:
     client.list_buckets()
     assert "leaver" in run_cairn(cairn, "user", "list")
     run_cairn(cairn, "user", "remove", "leaver")
-    refused = refusal(client.list_buckets)
+    # A gateway keeps what it has looked up for a short while.
+    deadline = time.monotonic() + REMOVAL_SHOWS_WITHIN_S
+    refused = None
+    while refused is None and time.monotonic() < deadline:
+        try:
+            client.list_buckets()
+        except ClientError:
+            refused = refusal(client.list_buckets)
+        time.sleep(0.05)
+    assert refused is not None
     assert (refused.code, refused.status) == ("InvalidAccessKeyId", 403)
     client.close()

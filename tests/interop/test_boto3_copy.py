@@ -3,7 +3,9 @@
 from typing import Any
 from urllib.parse import quote
 
+from tests.harness.cairn import CairnServer
 from tests.interop.support import MIB, md5, refusal
+from tests.interop.wire import connect, signed_request
 
 
 def test_copy_takes_headers_and_metadata_along(s3: Any, bucket: str) -> None:
@@ -56,13 +58,16 @@ def test_copy_onto_itself_must_change_something(s3: Any, bucket: str) -> None:
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
 
 
-def test_copy_source_may_be_written_in_several_ways(s3: Any, bucket: str) -> None:
+def test_copy_source_may_be_written_in_several_ways(cairn: CairnServer, s3: Any, bucket: str) -> None:
+    # By hand, since botocore encodes what it is given in a way of its own.
     key = "a b+c/ü%2F"
     s3.put_object(Bucket=bucket, Key=key, Body=b"x")
-    for number, source in enumerate(
-        (f"{bucket}/{quote(key)}", f"/{bucket}/{quote(key)}", f"{bucket}/{quote(key, safe='')}")
-    ):
-        s3.copy_object(Bucket=bucket, Key=f"copy-{number}", CopySource=source)
+    ways = (f"{bucket}/{quote(key)}", f"/{bucket}/{quote(key)}", f"{bucket}%2F{quote(key, safe='')}")
+    for number, source in enumerate(ways):
+        with connect(cairn) as connection:
+            headers = {"x-amz-copy-source": source}
+            connection.send(signed_request(cairn, "PUT", f"/{bucket}/copy-{number}", headers=headers))
+            assert connection.answer().status == 200, source
         assert s3.get_object(Bucket=bucket, Key=f"copy-{number}")["Body"].read() == b"x"
 
 

@@ -56,6 +56,9 @@ KEYS = (
     "x" * 1024,
     "\u00e9" * 512,
 )
+#: XML 1.0 has no way to write these, not even as references: no client reads an answer with such a key in it.
+#: Listings carry them by encoding-type=url, which boto3 asks for by itself.
+NOT_IN_XML = set("\x01\x1f\uffff")
 
 
 def test_every_key_is_an_object_of_its_own(s3: Any, bucket: str) -> None:
@@ -84,11 +87,12 @@ def test_every_key_is_copied_multipart_uploaded_and_deleted(s3: Any, bucket: str
         )
         assert copied["CopyObjectResult"]["ETag"]
         assert s3.head_object(Bucket=bucket, Key=key)["Metadata"] == {"copied": "yes"}, key
-        upload = s3.create_multipart_upload(Bucket=bucket, Key=key)
-        assert upload["Key"] == key or any(ord(character) < 32 for character in key)
-        kept.append((key, upload["UploadId"]))
-    uploads = s3.list_multipart_uploads(Bucket=bucket, EncodingType="url")
-    assert len(uploads["Uploads"]) == len(KEYS)
+        if not set(key) & NOT_IN_XML:
+            upload = s3.create_multipart_upload(Bucket=bucket, Key=key)
+            assert upload["Key"] == key
+            kept.append((key, upload["UploadId"]))
+    uploads = s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert {(upload["Key"], upload["UploadId"]) for upload in uploads} == set(kept)
     for key, upload_id in kept:
         s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
     for number, key in enumerate(KEYS):
@@ -99,8 +103,7 @@ def test_every_key_is_copied_multipart_uploaded_and_deleted(s3: Any, bucket: str
 
 
 def test_keys_of_control_characters_are_deleted_by_delete_objects(s3: Any, bucket: str) -> None:
-    # XML 1.0 cannot carry most control characters, not even as references; these it can.
-    keys = [key for key in KEYS if not set(key) & set("\x01\x1f\uffff")]
+    keys = [key for key in KEYS if not set(key) & NOT_IN_XML]
     for key in keys:
         s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True})

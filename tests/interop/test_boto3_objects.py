@@ -177,9 +177,12 @@ def test_response_parameters_override_headers_of_the_answer(s3: Any, bucket: str
     assert s3.head_object(Bucket=bucket, Key="k")["CacheControl"] == KEPT_HEADERS["CacheControl"]
 
 
-def test_tags_of_a_put_are_counted(s3: Any, bucket: str) -> None:
+def test_tags_of_a_put_are_counted_and_shown(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", Tagging="colour=grey&shape=%C3%BC+x")
-    assert s3.get_object(Bucket=bucket, Key="k")["TagCount"] == 2
+    assert s3.head_object(Bucket=bucket, Key="k")["TagCount"] == 2
+    tags = s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"]
+    assert tags == [{"Key": "colour", "Value": "grey"}, {"Key": "shape", "Value": "ü x"}]
+    assert refusal(s3.get_object_tagging, Bucket=bucket, Key="absent").code == "NoSuchKey"
     refused = refusal(s3.put_object, Bucket=bucket, Key="k2", Tagging="a=1&a=2")
     assert (refused.code, refused.status) in (("InvalidTag", 400), ("InvalidArgument", 400))
 

@@ -194,7 +194,8 @@ async def open_cluster(
     processes: Processes, *, replicas: int = 0, patience: Patience | None = None
 ) -> AsyncIterator[Cluster]:
     """The data path over all nodes, which run and are empty; `replicas` 0: as many as nodes, up to 3."""
-    await asyncio.to_thread(processes.restore)
+    # Not in a thread: with its thread a node would lose its parent (PR_SET_PDEATHSIG).
+    processes.restore()
     async with contextlib.AsyncExitStack() as stack:
         connection = connect(processes.redis.address)
         stack.push_async_callback(connection.close)

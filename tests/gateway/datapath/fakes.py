@@ -36,9 +36,11 @@ class FakeNode:
     full: bool = False
     breaks_put_at: int | None = None
     stalls_put_at: int | None = None
+    seconds_per_block: float = 0.0
     holds_acknowledgement: asyncio.Event | None = None
     lies_about_digest: bool = False
     breaks_get_at: list[int] = field(default_factory=list)
+    stalls_get_at: int | None = None
     corrupt: bool = False
     # what is there and what happened
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -96,6 +98,8 @@ class FakeClient(NodeClient):
         async for block in _blocks(body):
             taken += block
             node.taken_bytes += len(block)
+            if node.seconds_per_block:
+                await asyncio.sleep(node.seconds_per_block)
             if node.breaks_put_at is not None and len(taken) >= node.breaks_put_at:
                 raise NodeUnreachable("broken")
             if node.stalls_put_at is not None and len(taken) >= node.stalls_put_at:
@@ -157,6 +161,8 @@ class FakeStream(BlobStream):
             await asyncio.sleep(0)
             if break_at is not None and start >= break_at:
                 raise NodeUnreachable("broken")
+            if self._node.stalls_get_at is not None and start >= self._node.stalls_get_at:
+                await asyncio.Event().wait()
             yield blob[start : min(start + CHUNK_BYTES, end)]
 
 
@@ -178,6 +184,7 @@ class FakeMembership(Membership):
         self._nodes = {
             fake.node_id: Node(
                 node_id=fake.node_id,
+                weight=float(fake.free_bytes),
                 address=fake.address,
                 zone=fake.zone,
                 capacity_bytes=1 << 40,

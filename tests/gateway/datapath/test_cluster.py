@@ -218,7 +218,7 @@ async def test_single_copy_is_read_to_its_end_when_its_node_restarts_midway(thre
             async for chunk in chunks:
                 if not received:
                     holder.kill()
-                    await asyncio.to_thread(holder.start)
+                    holder.start()
                     await cluster.know_all_nodes()
                 received += chunk
         assert received == body

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -34,6 +35,7 @@ class Bench:
             self.membership,
             damage=self.damages.append,
             random_source=random.Random(5),
+            stall_s=0.05,
         )
         self.extents = tuple(
             Extent(
@@ -127,6 +129,34 @@ async def test_read_goes_on_from_another_replica_at_the_same_offset_when_a_node_
     assert any(bench.membership.suspects(node.node_id) for node in bench.nodes)
 
 
+@pytest.mark.parametrize("stall_at", [0, 2 * CHUNK_BYTES])
+async def test_a_silent_replica_is_left_while_there_is_another(stall_at: int) -> None:
+    bench = Bench(sizes=((300_000,), (300_000,), (300_000,)))
+    for node in bench.nodes[:2]:
+        node.stalls_get_at = stall_at
+    assert await bench.read() == bench.body
+    # At most this segment and the one opened ahead of it; from then on the node is suspected.
+    assert all(len(node.gets) <= 2 for node in bench.nodes[:2])
+
+
+async def test_the_last_replica_is_given_the_time_it_needs() -> None:
+    bench = Bench(nodes=1)
+    bench.nodes[0].stalls_get_at = CHUNK_BYTES
+    chunks = bench.reader.read(plan(bench.extents, 0, len(bench.body)))
+    await anext(chunks)
+    second = asyncio.create_task(_pull(chunks))
+    done, _ = await asyncio.wait({second}, timeout=0.3)
+    assert not done
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert bench.nodes[0].open_streams == 0
+
+
+async def _pull(chunks: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(chunks)
+
+
 async def test_a_single_replica_whose_connection_breaks_is_asked_again_for_the_rest() -> None:
     bench = Bench(nodes=1)
     bench.nodes[0].breaks_get_at = [CHUNK_BYTES, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES]
@@ -166,6 +196,13 @@ async def test_a_node_that_the_table_does_not_know_yet_is_looked_up() -> None:
     bench.membership.forget("n0")
     assert await bench.read() == bench.body
     assert bench.membership.refreshes == 1
+
+
+async def test_a_node_that_moved_is_found_at_its_new_address() -> None:
+    bench = Bench(nodes=2)
+    bench.nodes[1].refuses = True
+    bench.membership.move("n0", bench.nodes[1].address)
+    assert await bench.read() == bench.body
 
 
 async def test_no_replica_at_all_is_an_error_before_the_first_byte() -> None:

@@ -5,21 +5,9 @@ import asyncio
 from gateway.datapath.window import BlockWindow, Cursor
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def make(limit_bytes: int = 10) -> tuple[BlockWindow, list[None], Clock]:
+def make(limit_bytes: int = 10) -> tuple[BlockWindow, list[None]]:
     spaces: list[None] = []
-    clock = Clock()
-    return (
-        BlockWindow(limit_bytes=limit_bytes, clock=clock, on_space=lambda: spaces.append(None)),
-        spaces,
-        clock,
-    )
+    return BlockWindow(limit_bytes=limit_bytes, on_space=lambda: spaces.append(None)), spaces
 
 
 async def drain(cursor: Cursor) -> bytes:
@@ -27,7 +15,7 @@ async def drain(cursor: Cursor) -> bytes:
 
 
 async def test_every_cursor_gets_every_block_in_order() -> None:
-    window, _, _ = make(limit_bytes=100)
+    window, _ = make(limit_bytes=100)
     readers = [asyncio.create_task(drain(window.open_cursor())) for _ in range(3)]
     for block in (b"one", b"two", b"", b"three"):
         window.append(block)
@@ -37,7 +25,7 @@ async def test_every_cursor_gets_every_block_in_order() -> None:
 
 
 async def test_the_slowest_cursor_decides_when_there_is_space() -> None:
-    window, spaces, _ = make()
+    window, spaces = make()
     fast, slow = window.open_cursor(), window.open_cursor()
     for _ in range(3):
         window.append(b"12345")
@@ -50,7 +38,7 @@ async def test_the_slowest_cursor_decides_when_there_is_space() -> None:
 
 
 async def test_a_dropped_cursor_holds_nothing_back() -> None:
-    window, spaces, _ = make()
+    window, spaces = make()
     fast, stuck = window.open_cursor(), window.open_cursor()
     for _ in range(3):
         window.append(b"12345")
@@ -61,7 +49,7 @@ async def test_a_dropped_cursor_holds_nothing_back() -> None:
 
 
 async def test_a_late_cursor_starts_at_the_first_byte_as_long_as_nothing_was_let_go() -> None:
-    window, _, _ = make()
+    window, _ = make()
     early = window.open_cursor()
     window.append(b"12345")
     window.append(b"67890")
@@ -73,7 +61,7 @@ async def test_a_late_cursor_starts_at_the_first_byte_as_long_as_nothing_was_let
 
 
 async def test_past_the_limit_there_is_no_replay_and_only_unsent_blocks_are_held() -> None:
-    window, _, _ = make()
+    window, _ = make()
     cursor = window.open_cursor()
     for _ in range(3):
         window.append(b"12345")
@@ -86,19 +74,8 @@ async def test_past_the_limit_there_is_no_replay_and_only_unsent_blocks_are_held
     assert await window.next_block(cursor) == b"x"
 
 
-async def test_waiting_for_the_sender_does_not_count_as_a_stall() -> None:
-    window, _, clock = make()
-    cursor = window.open_cursor()
-    waiting = asyncio.create_task(window.next_block(cursor))
-    await asyncio.sleep(0)
-    clock.now = 50.0
-    window.append(b"a")
-    assert cursor.progress_at == 50.0
-    assert await waiting == b"a"
-
-
 async def test_a_segment_of_one_block_is_taken_whole() -> None:
-    window, _, _ = make(limit_bytes=3)
+    window, _ = make(limit_bytes=3)
     cursor = window.open_cursor()
     window.append(b"12345")
     assert window.take_whole(cursor) is None  # more may follow

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.gateway.datapath.fakes import FakeClient, FakeMembership, FakeNode
 MIB = 1 << 20
 BLOCK_BYTES = 256 * 1024
 SEGMENT_BYTES = 4 * MIB
+SHORT = Patience(stall_s=0.1, straggler_s=0.1)
 ORIGIN = Origin(bucket="b", key="k", upload_id="u", part_number=7)
 
 
@@ -34,7 +36,7 @@ class Bench:
             replicas_for=lambda live: replicas or min(3, live),
             keep_lease=self._keep_lease,
             orphan_grace_s=400.0,
-            patience=patience or Patience(stall_s=0.05, straggler_s=0.05),
+            patience=patience,
             random_bytes=random.Random(3).randbytes,
         )
 
@@ -262,7 +264,7 @@ async def test_a_single_replica_that_breaks_midway_fails_the_write() -> None:
 
 
 async def test_a_stalled_replica_is_dropped_after_a_bounded_time() -> None:
-    bench, body = Bench(3), body_of(SEGMENT_BYTES)
+    bench, body = Bench(3, patience=SHORT), body_of(SEGMENT_BYTES)
     bench.nodes[0].stalls_put_at = MIB
     extent = await bench.write(body)
     assert sorted(extent.segments[0].nodes) == ["n1", "n2"]
@@ -271,10 +273,42 @@ async def test_a_stalled_replica_is_dropped_after_a_bounded_time() -> None:
 
 
 async def test_a_node_that_never_acknowledges_is_dropped_once_the_majority_has() -> None:
-    bench, body = Bench(3), body_of(100)
+    bench, body = Bench(3, patience=SHORT), body_of(100)
     bench.nodes[0].holds_acknowledgement = asyncio.Event()
     extent = await bench.write(body)
     assert sorted(extent.segments[0].nodes) == ["n1", "n2"]
+    assert bench.membership.suspects("n0")
+
+
+async def test_a_stalled_replica_is_replaced_while_all_can_be_sent_again() -> None:
+    bench, body = Bench(2, replicas=1, patience=SHORT), body_of(WINDOW_BYTES)
+    bench.nodes[0].stalls_put_at = 1
+    for _ in range(5):
+        extent = await bench.write(body)
+        assert extent.segments[0].nodes == ("n1",)
+    assert bench.nodes[0].cancelled_puts == 1
+
+
+async def test_a_pause_of_the_whole_process_is_not_taken_for_a_stall_of_the_nodes() -> None:
+    bench, body = Bench(3, patience=SHORT), body_of(3 * SEGMENT_BYTES)
+    async with bench.datapath.open_write(origin=ORIGIN, size_bytes=len(body)) as writer:
+        for start in range(0, len(body), BLOCK_BYTES):
+            await writer.write(body[start : start + BLOCK_BYTES])
+            time.sleep(SHORT.stall_s / 2)
+        extent = await writer.finish()
+    bench.assert_held(extent, body)
+    assert {len(segment.nodes) for segment in extent.segments} == {3}
+
+
+async def test_a_node_that_is_slow_but_goes_on_is_kept() -> None:
+    bench, body = Bench(3, patience=SHORT), body_of(SEGMENT_BYTES)
+    bench.nodes[0].seconds_per_block = SHORT.stall_s / 3
+    async with bench.datapath.open_write(origin=ORIGIN, size_bytes=len(body)) as writer:
+        for start in range(0, len(body), BLOCK_BYTES):
+            await writer.write(body[start : start + BLOCK_BYTES])
+        bench.nodes[0].seconds_per_block = 0.0
+        extent = await writer.finish()
+    assert len(extent.segments[0].nodes) == 3
 
 
 async def test_a_replica_that_holds_other_bytes_is_not_named() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -124,7 +125,7 @@ async def test_every_caller_in_flight_is_told(proxy: TcpProxy, proxied: Connecti
     assert all(isinstance(result, IndexUnavailable) and result.maybe_applied for result in results)
 
 
-async def test_an_unreachable_server_leaves_nothing_applied(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_an_unreachable_server_leaves_nothing_applied() -> None:
     for host, port in (("unix:/nonexistent/redis.sock", 0), ("127.0.0.1", 1)):
         nowhere = connect(host, port)
         with pytest.raises(IndexUnavailable) as failed:
@@ -148,6 +149,17 @@ async def test_a_silent_server_is_given_up_after_the_timeout(server: RedisServer
 
     assert [isinstance(result, IndexUnavailable) and result.maybe_applied for result in results] == [True, False]
     assert await impatient.command("PING") == b"PONG"
+    await impatient.close()
+
+
+async def test_a_loop_that_was_blocked_itself_does_not_blame_the_server(server: RedisServer) -> None:
+    impatient = connect(server.address, timeout_s=0.04)
+    await impatient.command("PING")
+    call = asyncio.create_task(impatient.change(INCREMENT, ["counter"]))
+    await asyncio.sleep(0)
+    time.sleep(0.2)
+
+    assert await call > 0
     await impatient.close()
 
 
@@ -250,14 +262,14 @@ async def test_what_a_server_may_lose_is_told(appendonly: bool, policy: str, exp
     assert told is None if expected is None else expected in (told or "")
 
 
-async def test_a_server_that_hides_its_configuration_is_told(server: RedisServer) -> None:
+async def test_a_server_that_hides_its_configuration_is_told() -> None:
     with RedisServer(arguments=("--rename-command", "CONFIG", "")) as closed:
         connection = connect(closed.address)
         assert "does not tell" in (await check_durability(connection) or "")
         await connection.close()
 
 
-async def test_what_was_answered_survives_a_kill(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_what_was_answered_survives_a_kill() -> None:
     running = RedisServer(appendonly=True).start()
     connection = connect(running.address)
     index = Index(connection)

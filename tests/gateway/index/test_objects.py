@@ -14,8 +14,8 @@ from gateway.index.errors import (
 )
 from gateway.index.layout_encoding import INLINE_PIECES
 from gateway.index.records import (
-    Deletion,
     DeleteResult,
+    Deletion,
     ObjectPart,
     ObjectRecord,
     Origin,
@@ -24,7 +24,17 @@ from gateway.index.records import (
     WriteCheck,
 )
 from gateway.index.store import Index
-from tests.gateway.index.making import NOW_MS, OWNER, begun_upload, etag, make_bucket, put, stored_object, write_id
+from tests.gateway.index.making import (
+    NOW_MS,
+    OTHER_OWNER,
+    OWNER,
+    begun_upload,
+    etag,
+    make_bucket,
+    put,
+    stored_object,
+    write_id,
+)
 
 BUCKET = "photos"
 ODD_KEYS = ["a", "a//b", "a/../b", "dir/", "%2F", "a+b c", "\x01", "a\x7f", "é", "\U0001f600", "k" * 1024, "null", "*"]
@@ -271,6 +281,22 @@ async def test_many_deletions_are_answered_one_by_one(photos: Index) -> None:
     assert await counts(photos) == (3, 300)
     with pytest.raises(ValueError, match="at most"):
         await photos.delete_objects(BUCKET, [Deletion(key="k")] * 1001, owner_id=OWNER, now_ms=0)
+
+
+async def test_delete_is_for_the_bucket_that_the_caller_was_allowed_to_change(photos: Index) -> None:
+    allowed = (await photos.get_bucket(BUCKET)).bucket_id
+    await photos.delete_bucket(BUCKET)
+    await make_bucket(photos, BUCKET, OTHER_OWNER)
+    await put(photos, "k")
+
+    with pytest.raises(NoSuchBucket):
+        await photos.delete_objects(BUCKET, [Deletion(key="k")], owner_id=OWNER, now_ms=0, bucket_id=allowed)
+    with pytest.raises(NoSuchBucket):
+        await photos.delete_object(BUCKET, Deletion(key="k"), owner_id=OWNER, now_ms=0, bucket_id=allowed)
+
+    present = (await photos.get_bucket(BUCKET)).bucket_id
+    deleted = await photos.delete_object(BUCKET, Deletion(key="k"), owner_id=OWNER, now_ms=0, bucket_id=present)
+    assert deleted.existed
 
 
 async def test_versions_are_kept_while_versioning_is_on(photos: Index) -> None:

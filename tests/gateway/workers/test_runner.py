@@ -1,7 +1,7 @@
 """The worker process: one acts at a time, a job that fails is repeated, a stop is quick and orderly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -17,7 +17,7 @@ redis_server = pytest.fixture(scope="module")(running_server)
 
 
 @pytest.fixture
-async def index(redis_server: RedisServer) -> Iterator[Index]:
+async def index(redis_server: RedisServer) -> AsyncIterator[Index]:
     connection = connect(redis_server.address)
     await connection.command("FLUSHALL")
     yield Index(connection)
