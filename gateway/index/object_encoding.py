@@ -52,7 +52,7 @@ _ETAG_IS_TEXT = 0x80  # or-ed to the length of the text, at most 127 bytes
 _LAYOUT_REF_SIZE = 16
 
 # Fields of the body. The numbers are stored: never reuse one.
-_OWNER, _HEADERS, _METADATA, _CHECKSUM, _TAGS, _LAYOUT = range(6)
+_OWNER, _HEADERS, _METADATA, _CHECKSUM, _TAGS, _LAYOUT, _ACL = range(7)
 
 
 def order_of(sequence: int) -> bytes:
@@ -120,6 +120,8 @@ def encode_object(record: ObjectRecord) -> bytes:
         body[_CHECKSUM] = pack_checksum(record.checksum)
     if record.tags:
         body[_TAGS] = pack_pairs(record.tags)
+    if record.acl:
+        body[_ACL] = record.acl
     flags, reference = (FLAG_DELETE_MARKER if record.delete_marker else 0), b""
     if record.layout_ref is not None:
         flags |= FLAG_LAYOUT_KEY
@@ -175,5 +177,6 @@ def _decode_object(sequence: int, data: bytes, with_layout: bool) -> ObjectRecor
         extents=extents,
         parts=parts,
         layout_ref=layout_ref,
+        acl=body.get(_ACL, ""),
         sequence=sequence,
     )

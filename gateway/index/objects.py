@@ -65,7 +65,7 @@ class ObjectIndex(IndexBase):
             if version_id is None:
                 reply = await self._connection.read(_GET, bucket_keys(bucket), (key, *BUCKET_FIELDS))
             else:
-                arguments = (key, selector(version_id), *BUCKET_FIELDS)
+                arguments: tuple[str | bytes, ...] = (key, selector(version_id), *BUCKET_FIELDS)
                 reply = await self._connection.read(_GET_VERSION, bucket_keys(bucket), arguments)
             fields, member = accepted(reply, bucket)
             record = decode_version(member)[1] if member is not None else None

@@ -50,7 +50,7 @@ def config_field(name: str) -> str:
 
 
 # The fields of a bucket's hash, in the order in which the scripts return them.
-BUCKET_FIELDS = (*_FIXED_BUCKET_FIELDS, *[config_field(name) for name in CARRIED_CONFIGS])
+BUCKET_FIELDS: tuple[str, ...] = (*_FIXED_BUCKET_FIELDS, *[config_field(name) for name in CARRIED_CONFIGS])
 
 _REVISION_SIZE = 8
 
@@ -66,6 +66,7 @@ def encode_upload(upload: UploadRecord) -> bytes:
             pack_pairs(upload.tags),
             upload.checksum_algorithm,
             upload.checksum_type,
+            upload.acl,
         )
     )
 
@@ -75,7 +76,7 @@ def decode_upload(member: bytes) -> UploadRecord:
     key, _, rest = member.partition(b"\0")
     try:
         fields = unpack_record(rest[UPLOAD_ID_SIZE:])
-        owner, initiated_ms, headers, metadata, tags, algorithm, kind = fields
+        owner, initiated_ms, headers, metadata, tags, algorithm, kind = fields[:7]
         return UploadRecord(
             upload_id=rest[:UPLOAD_ID_SIZE].decode(),
             key=key.decode(),
@@ -86,6 +87,7 @@ def decode_upload(member: bytes) -> UploadRecord:
             tags=unpack_pairs(tags),
             checksum_algorithm=algorithm,
             checksum_type=kind,
+            acl=fields[7] if len(fields) > 7 else "",  # uploads of earlier releases have none
         )
     except DECODE_ERRORS as error:
         corrupt("upload", member, error)

@@ -4,8 +4,10 @@ Times are milliseconds since the epoch (UTC), sizes are bytes. ETags are stored 
 Ids that are hexadecimal in lower case are stored in half the space; others are kept as they are.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 
 NULL_VERSION = "null"
 
@@ -97,6 +99,7 @@ class ObjectRecord:
     extents: tuple[Extent, ...] = ()
     parts: tuple[ObjectPart, ...] = ()
     layout_ref: str | None = None
+    acl: str = ""  # its grants as `s3compat.acl.encode_grants` writes them; empty: the owner alone
     sequence: int = 0  # the number of the change that wrote it
 
     def header(self, name: str) -> str | None:
@@ -129,6 +132,7 @@ class UploadRecord:
     tags: tuple[tuple[str, str], ...] = ()
     checksum_algorithm: str | None = None
     checksum_type: str | None = None
+    acl: str = ""  # as the object will have it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +147,9 @@ class BucketRecord:
     versioning: Versioning = Versioning.UNVERSIONED
     object_count: int = 0  # versions; delete markers are not counted
     byte_count: int = 0
-    configs: Mapping[str, bytes] = field(default=NO_CONFIGS, hash=False)  # those of CARRIED_CONFIGS that are set
+    configs: Mapping[str, bytes] = field(
+        default_factory=lambda: NO_CONFIGS, hash=False
+    )  # those of CARRIED_CONFIGS that are set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,13 +8,12 @@ import base64
 import binascii
 from collections.abc import Callable
 
-from s3compat.serialization import url_encode_key
-
 from gateway.context import Answer, Context, Input, Output
 from gateway.index.records import ListedObject, ListPosition, ObjectPage
 from gateway.operations.times import from_ms
 from s3compat.conditions import quote_etag
 from s3compat.errors import S3Error
+from s3compat.serialization import url_encode_key
 
 #: Largest page, whatever the client asks for.
 PAGE_LIMIT = 1000

@@ -71,7 +71,10 @@ def play(client: Any, name: str, played: Case) -> Transcript:
 
 
 def _make(client: Any, bucket: str, call: Call, answers: list[Mapping[str, Any]]) -> Mapping[str, Any]:
-    arguments = {name: resolve(value, bucket, answers) for name, value in call.arguments.items()}
+    try:
+        arguments = {name: resolve(value, bucket, answers) for name, value in call.arguments.items()}
+    except LookupError as missing:
+        return {"NotMade": f"an earlier answer lacks {missing}"}
     if call.operation != "list_buckets":
         arguments.setdefault("Bucket", bucket)
 

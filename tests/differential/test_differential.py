@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.differential.accepted import ACCEPTED, applying, covers
+from tests.differential.accepted import ACCEPTED, applying, covers, error_of
 from tests.differential.cases import CASES
 from tests.differential.replay import Transcript, play
 
@@ -13,11 +13,13 @@ _ABSENT = "<absent>"
 
 @pytest.mark.parametrize("name", CASES)
 def test_cairn_answers_as_moto_does(name: str, cairn_client: Any, moto_client: Any) -> None:
-    differences = _differences(play(cairn_client, name, CASES[name]), play(moto_client, name, CASES[name]))
+    cairn = play(cairn_client, name, CASES[name])
+    differences = _differences(cairn, play(moto_client, name, CASES[name]))
     unexplained = set(differences)
     for accepted in applying(name):
         explained = covers(accepted, differences)
         assert explained or accepted.is_general, f"no longer a difference: {accepted.paths}"
+        assert not accepted.error or error_of(accepted, cairn) == accepted.error
         unexplained -= explained
     assert not unexplained, "\n".join(
         f"{path}: cairn {differences[path][0]!r}, moto {differences[path][1]!r}" for path in sorted(unexplained)

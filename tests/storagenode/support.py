@@ -96,6 +96,10 @@ class FaultyDisk(Disk):
         self._called("read")
         return super().read(descriptor, offset, size_bytes)
 
+    def drop_cache(self, descriptor: int) -> None:
+        self._called("drop_cache")
+        super().drop_cache(descriptor)
+
     def fsync(self, descriptor: int) -> None:
         self._called("fsync")
         super().fsync(descriptor)

@@ -292,6 +292,15 @@ def test_damage_seen_once_only_is_no_damage(store: BlobStore, tmp_path: Path) ->
     assert quarantined(tmp_path) == []
 
 
+def test_a_bit_flipped_in_memory_is_no_damage(store: BlobStore, disk: FaultyDisk, tmp_path: Path) -> None:
+    store.put(blob_id(), ORIGIN, [b"data"])
+    with store.open(blob_id()) as reader:
+        reader._start = reader._start.replace(b"data", b"dat\xe1")
+        assert bytes(reader.read(0, 4)) == b"data"
+    assert disk.counts["drop_cache"] == 1  # the device was asked, not the page cache
+    assert quarantined(tmp_path) == []
+
+
 def test_an_input_output_error_is_an_error_of_the_disk_and_leaves_the_file(
     store: BlobStore, disk: FaultyDisk, tmp_path: Path
 ) -> None:

@@ -95,6 +95,15 @@ def test_a_crash_at_any_change_loses_nothing_acknowledged_and_leaves_nothing_tor
         client.check()
 
 
+def test_the_first_blob_of_a_new_directory_survives_without_help_from_other_files() -> None:
+    disk = SimulatedDisk()
+    store = BlobStore(disk, DIRECTORY, clock_ms=lambda: NOW_MS, reserve_bytes=0)
+    store.put(blob_id(1), ORIGIN, [BLOBS[blob_id(1)]])
+    disk.crash()
+    store = BlobStore(disk, DIRECTORY, clock_ms=lambda: NOW_MS, reserve_bytes=0)
+    assert read_all(store, blob_id(1)) == BLOBS[blob_id(1)]
+
+
 def test_a_second_crash_during_recovery_is_no_worse() -> None:
     for at in range(changes_of(life)):
         for again in range(6):

@@ -60,7 +60,8 @@ class FakeNode:
 class FakeClient(NodeClient):
     """NodeClient over FakeNodes."""
 
-    def __init__(self, nodes: Iterable[FakeNode]) -> None:
+    def __init__(self, nodes: Iterable[FakeNode], *, idle_timeout_s: float = 60.0) -> None:
+        self.idle_timeout_s = idle_timeout_s
         self.by_address = {node.address: node for node in nodes}
         self.most_puts_at_once = 0
         self._puts_now = 0
@@ -104,7 +105,8 @@ class FakeClient(NodeClient):
                 raise NodeUnreachable("broken")
             if node.stalls_put_at is not None and len(taken) >= node.stalls_put_at:
                 node.stalled.set()
-                await asyncio.Event().wait()
+                await asyncio.sleep(self.idle_timeout_s)
+                raise NodeUnreachable("idle")
         if node.holds_acknowledgement is not None:
             await node.holds_acknowledgement.wait()
         assert len(taken) == size_bytes

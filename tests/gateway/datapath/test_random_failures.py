@@ -52,7 +52,7 @@ async def test_write_and_read_under_random_failures(seed: int, monkeypatch: pyte
     nodes = [random_node(source, number, size_bytes=size_bytes) for number in range(source.randrange(1, 9))]
     membership = FakeMembership(nodes)
     datapath = DataPath(
-        client=FakeClient(nodes),
+        client=FakeClient(nodes, idle_timeout_s=0.5),
         membership=membership,
         replicas_for=lambda _: REPLICAS,
         keep_lease=_no_lease,

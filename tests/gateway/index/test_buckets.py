@@ -123,3 +123,40 @@ async def test_buckets_are_listed_by_owner_prefix_and_page(index: Index) -> None
     assert await listed(prefix="\0") == []
     assert await listed(limit=0) == []
     assert await listed("nobody") == []
+
+
+async def test_a_bucket_carries_the_configuration_that_its_requests_ask_for(index: Index) -> None:
+    await make_bucket(index)
+    bucket = await index.get_bucket("photos")
+
+    await index.set_bucket_config("photos", "policy", b"{}", bucket_id=bucket.bucket_id)
+    await index.set_bucket_config("photos", "tagging", b"\x00tags")
+
+    assert (await index.get_bucket("photos")).configs == {"policy": b"{}"}
+    assert (await index.get_object("photos", "key"))[0].configs == {"policy": b"{}"}
+    assert await index.get_bucket_config("photos", "tagging") == b"\x00tags"
+
+    await index.set_bucket_config("photos", "policy", None)
+    assert (await index.get_bucket("photos")).configs == {}
+
+
+async def test_a_bucket_begins_with_the_configuration_that_it_is_given(index: Index) -> None:
+    configs = {"acl": b"a", "ownership": b"o", "tagging": b"t"}
+    made = await index.create_bucket("photos", OWNER, "us-east-1", now_ms=NOW_MS, limit=1, configs=configs)
+
+    assert made == await index.get_bucket("photos")
+    assert made.configs == {"acl": b"a", "ownership": b"o"}
+    assert await index.get_bucket_config("photos", "tagging") == b"t"
+
+
+async def test_configuration_is_not_written_to_another_bucket_of_the_same_name(index: Index) -> None:
+    await make_bucket(index)
+    old = await index.get_bucket("photos")
+    await index.delete_bucket("photos")
+    await make_bucket(index)
+
+    with pytest.raises(NoSuchBucket):
+        await index.set_bucket_config("photos", "policy", b"{}", bucket_id=old.bucket_id)
+    with pytest.raises(NoSuchBucket):
+        await index.get_bucket_config("missing", "policy")
+    assert (await index.get_bucket("photos")).configs == {}
