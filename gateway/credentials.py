@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from gateway.index.records import UserRecord
 from gateway.index.store import Index
 from gateway.settings import GatewaySettings
+from s3compat.acl import ANONYMOUS_ID
 
 #: The root user owns its buckets under this id whatever its keys are (SHA-256 of "cairn root user").
 ROOT_CANONICAL_ID = "1ad17a43e274d635629a750cb265e6a7aef49b871fbd9e5a4885450f2f52b761"
@@ -49,6 +50,15 @@ class Identity:
     name: str
     email: str = ""
     is_root: bool = False
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nobody in particular is meant: the sender of a request without a signature."""
+        return self.canonical_id == ANONYMOUS_ID
+
+
+#: What an unsigned request writes belongs to this id, as at AWS.
+ANONYMOUS = Identity(canonical_id=ANONYMOUS_ID, display_name="", name="anonymous")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +101,7 @@ class CredentialStore:
         self._master_key = settings.master_key
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
+        self._identities: dict[str, tuple[Identity | None, float]] = {}
         self._root = root_credential(settings)
 
     async def lookup(self, access_key: str) -> Credential | None:
@@ -120,6 +131,28 @@ class CredentialStore:
             secret_key=open_secret(self._master_key, access_key, sealed),
             identity=identity_of(user),
         )
+
+    async def find_by_id(self, canonical_id: str) -> Identity | None:
+        """The user of this canonical id, or None; a grantee of an ACL. Raises IndexUnavailable."""
+        if self._root is not None and canonical_id == self._root.identity.canonical_id:
+            return self._root.identity
+        if canonical_id == ANONYMOUS_ID:
+            return ANONYMOUS
+        now = self._clock()
+        cached = self._identities.get(canonical_id)
+        if cached is not None and cached[1] > now:
+            return cached[0]
+        user = await self._index.get_user(canonical_id)
+        identity = None if user is None else identity_of(user)
+        if len(self._identities) >= CACHE_LIMIT:
+            self._identities.clear()
+        self._identities[canonical_id] = (identity, now + CACHE_TTL_S)
+        return identity
+
+    async def find_by_email(self, email: str) -> Identity | None:
+        """The user of this e-mail address, or None. Raises IndexUnavailable."""
+        user = await self._index.get_user_by_email(email)
+        return None if user is None else identity_of(user)
 
     def _remember(self, access_key: str, cached: _Cached) -> None:
         self._cache.pop(access_key, None)

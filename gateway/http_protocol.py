@@ -18,14 +18,23 @@ FRAMING_LIMIT_BYTES = 16 * 1024
 #: A head that has begun must be whole within this time (slow-loris connections), in seconds.
 REQUEST_HEAD_TIMEOUT_S = 30.0
 
-_TOO_LARGE_BODY = (
-    b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>RequestHeaderSectionTooLarge</Code><Message>Your request '
-    b"header and query parameters used to make the request exceed the maximum allowed size.</Message></Error>"
+
+def _last_answer(status: bytes, code: bytes, message: bytes) -> bytes:
+    """An S3 error as bytes, after which the connection closes."""
+    body = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>%b</Code><Message>%b</Message></Error>' % (
+        code,
+        message,
+    )
+    head = b"HTTP/1.1 %b\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
+
+
+_TOO_LARGE = _last_answer(
+    b"431 Request Header Fields Too Large",
+    b"RequestHeaderSectionTooLarge",
+    b"Your request header and query parameters used to make the request exceed the maximum allowed size.",
 )
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/xml\r\nConnection: close\r\n"
-    b"Content-Length: " + str(len(_TOO_LARGE_BODY)).encode() + b"\r\n\r\n" + _TOO_LARGE_BODY
-)
+_BAD_REQUEST = _last_answer(b"400 Bad Request", b"BadRequest", b"An error occurred when parsing the HTTP request.")
 
 
 class GatewayHttpProtocol(HttpToolsProtocol):
@@ -96,10 +105,9 @@ class GatewayHttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, unless the refusal would land within the answer to another request."""
-        if self._is_answering():
-            self.transport.close()
-        else:
-            super().send_400_response(msg)
+        if not self._is_answering():
+            self.transport.write(_BAD_REQUEST)
+        self.transport.close()
 
     def _refuse_head(self) -> None:
         if self.transport.is_closing():

@@ -217,6 +217,8 @@ def build_payload(
     if streaming:
         if size is None:
             raise S3Error("MissingContentLength")
+        if signing is None and payload_hash != STREAMING_UNSIGNED_TRAILER:
+            raise S3Error("InvalidRequest", "Signed chunks need a request that is signed with AWS4-HMAC-SHA256.")
         decoder = ChunkedDecoder(
             signing if payload_hash != STREAMING_UNSIGNED_TRAILER else None,
             declared_length=size,

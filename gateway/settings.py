@@ -95,6 +95,12 @@ def parse_log_format(text: str) -> str:
     return text
 
 
+def parse_object_ownership(text: str) -> str:
+    if text not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
+        raise ValueError("expected BucketOwnerEnforced, BucketOwnerPreferred or ObjectWriter")
+    return text
+
+
 def parse_domains(text: str) -> tuple[str, ...]:
     """`s3.example.com,s3.test` -> lower-case names; a bucket may be put in front of each as a host label."""
     return tuple(domain.strip().lower().rstrip(".") for domain in text.split(",") if domain.strip())
@@ -167,6 +173,12 @@ class GatewaySettings:
     )
     replicas: int = _setting("CAIRN_REPLICAS", 0, parse_count, "copies kept of every byte; 0: one a node, at most 3")
     bucket_limit: int = _setting("CAIRN_BUCKET_LIMIT", 10_000, parse_count, "buckets that one user may own")
+    object_ownership: str = _setting(
+        "CAIRN_OBJECT_OWNERSHIP",
+        "BucketOwnerEnforced",
+        parse_object_ownership,
+        "who owns the objects of new buckets: BucketOwnerEnforced (no ACLs), BucketOwnerPreferred, ObjectWriter",
+    )
     legacy_bucket: str = _setting(
         "CAIRN_LEGACY_BUCKET", "blobs", parse_text, "bucket behind POST /upload and /blob/NAME"
     )

@@ -60,7 +60,7 @@ _ROOTS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 # The model says 200; AWS answers as the sample responses of its API reference show.
-_STATUSES: Final[Mapping[str, int]] = MappingProxyType({"PutBucketPolicy": 204})
+_STATUSES: Final[Mapping[str, int]] = MappingProxyType({"PutBucketPolicy": 204, "PutBucketTagging": 204})
 
 _UNSAFE_IN_HEADER: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")

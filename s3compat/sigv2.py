@@ -106,6 +106,8 @@ def _resource(request: S3Request) -> str:
     path = request.raw_path.decode("latin-1")
     if request.bucket is not None and unquote_to_bytes(request.raw_path[1:]) == (request.key or "").encode():
         path = f"/{request.bucket}{path}"  # the bucket is in the host name, and the key alone in the path
+    elif request.key is None and not path.endswith("/"):
+        path += "/"  # `/bucket` is signed as `/bucket/`
     signed = sorted((name, value) for name, value in request.query.items() if name in _signed_parameters())
     shown = "&".join(f"{name}={_bytes(value)}" if value else name for name, value in signed)
     return f"{path}?{shown}" if shown else path

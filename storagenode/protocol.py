@@ -264,7 +264,7 @@ def authorize(
         str(timestamp_ms),
         f"{session}.{sequence}",
     )
-    signature = hmac.new(secret, "\n".join(lines).encode("latin-1"), "sha256").hexdigest()
+    signature = hmac.digest(secret, "\n".join(lines).encode("latin-1"), "sha256").hex()
     return Authorization(timestamp_ms=timestamp_ms, session=session, sequence=sequence, signature=signature)
 
 

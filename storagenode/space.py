@@ -55,8 +55,10 @@ class SpaceLedger:
         """Hold space for a file of size_bytes until the promise is released. Raises NodeFull when it would
         not fit."""
         rounded = -(-size_bytes // _ALLOCATION_BYTES) * _ALLOCATION_BYTES
+        # Asked outside the lock: a system call gives up the interpreter, and everybody would queue for both.
+        free_bytes = self._disk.space(self._directory).free_bytes - self.reserve_bytes
         with self._lock:
-            if self.measure().free_bytes < rounded:
+            if free_bytes - self._promised_bytes < rounded:
                 raise NodeFull(f"no room for {size_bytes} bytes above the reserve")
             self._promised_bytes += rounded
         return Promise(self, rounded)

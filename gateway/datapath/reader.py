@@ -141,8 +141,9 @@ class ExtentReader:
                 offset=piece.offset + done_bytes,
                 length=piece.length - done_bytes,
             )
-            # While there is another replica to turn to, this one is not waited for as long as the client would.
-            patience_s = self._stall_s if attempts.queue else None
+            # While there is another replica to turn to, this one is not waited for as long as NodeClient would; nor in
+            # the last round, where each has been waited for: an S3 client gives up after a minute without an answer.
+            patience_s = self._stall_s if attempts.queue or attempts.is_last_round else None
             try:
                 async with contextlib.AsyncExitStack() as stack:
                     stream = await _within(patience_s, stack.enter_async_context(rest))
@@ -218,6 +219,10 @@ class _Attempts:
         self.queue: deque[str] = deque()
         self.reasons: list[str] = []
         self.rounds_left = ROUNDS
+
+    @property
+    def is_last_round(self) -> bool:
+        return self.rounds_left == 0
 
     def next_round(self, ordered: Iterable[str]) -> None:
         self.queue = deque(ordered)

@@ -19,6 +19,7 @@ _REFUSALS: dict[bytes, type[errors.IndexRefusal]] = {
         errors.NoSuchUpload,
         errors.UploadChanged,
         errors.ObjectChanged,
+        errors.OlderThanIndex,
         errors.WriteCondemned,
         errors.UserExists,
         errors.NoSuchUser,

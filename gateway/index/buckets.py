@@ -39,7 +39,7 @@ class BucketIndex(IndexBase):
         """
         reply = await self._connection.change(
             _CREATE,
-            (*bucket_keys(name), keys.buckets(), keys.owned_buckets()),
+            (*bucket_keys(name), keys.buckets(), keys.owned_buckets(), keys.born()),
             (name, owner_id, now_ms, region, limit, FORMAT, *_config_arguments(configs), *BUCKET_FIELDS),
         )
         (fields,) = accepted(reply, name)

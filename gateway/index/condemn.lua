@@ -2,9 +2,12 @@
 -- Forbid the commit of a write whose bytes are about to be removed as orphans, unless something refers to it:
 -- an object's version or a part at its origin, what waits in the trash, or the lease of a writer at work.
 -- A write id is 16 random bytes, so finding them in a record means that the record refers to it.
--- KEYS[8]: leases, KEYS[9]: the parts of the origin's upload, KEYS[10]: what the names of layout keys begin with.
-local LEASES, PARTS, LAYOUT_PREFIX = KEYS[8], KEYS[9], KEYS[10]
-local bucket_name, key, write_id, keep_ms = unpack(ARGV)
+-- A write from before this index began is not this index's to judge: Redis was emptied or replaced, and the blobs
+-- are all that is left of the objects.
+-- KEYS[8]: leases, KEYS[9]: the parts of the origin's upload, KEYS[10]: what the names of layout keys begin with,
+-- KEYS[11]: when this index began.
+local LEASES, PARTS, LAYOUT_PREFIX, BORN = KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local bucket_name, key, write_id, keep_ms, written_ms = unpack(ARGV)
 
 local function hex(text)
   return (text:gsub('.', function(letter)
@@ -48,6 +51,10 @@ local function is_referenced()
   return false
 end
 
+local born = call('GET', BORN)
+if not born or tonumber(written_ms) < tonumber(born) then
+  return { 'OlderThanIndex' }
+end
 local now = now_ms()
 local lease = call('ZSCORE', LEASES, write_id)
 if (lease and tonumber(lease) > now) or is_referenced() then

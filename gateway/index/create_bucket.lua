@@ -1,7 +1,7 @@
 -- uses: prelude bucket
--- KEYS[8]: all buckets, KEYS[9]: buckets by owner. ARGV[6]: the format of the bucket's record; behind it how many
+-- KEYS[8]: all buckets, KEYS[9]: buckets by owner, KEYS[10]: when this index began. ARGV[6]: the format of the bucket's record; behind it how many
 -- fields the bucket begins with, each with its document, then the fields of the bucket to return.
-local BUCKETS, OWNED = KEYS[8], KEYS[9]
+local BUCKETS, OWNED, BORN = KEYS[8], KEYS[9], KEYS[10]
 local name, owner, created_ms, region, limit, record_format = unpack(ARGV, 1, 6)
 local last_config = 7 + 2 * tonumber(ARGV[7])
 
@@ -18,5 +18,8 @@ effect(change, 'HSET', BUCKET, 'format', record_format, 'id', whole(change.seque
   'created_ms', created_ms, 'region', region, 'versioning', '', 'objects', '0', 'bytes', '0', unpack(ARGV, 8, last_config))
 effect(change, 'ZADD', BUCKETS, 0, name)
 effect(change, 'ZADD', OWNED, 0, owner .. '\0' .. name)
+if call('EXISTS', BORN) == 0 then
+  effect(change, 'SET', BORN, whole(now_ms()))
+end
 commit_change(change)
 return { 'OK', call('HMGET', BUCKET, unpack(ARGV, last_config + 1)) }

@@ -53,6 +53,10 @@ class ObjectChanged(IndexRefusal):
     """The version is no longer what was read: read it again and retry."""
 
 
+class OlderThanIndex(IndexRefusal):
+    """The write is from before this index began: what it was for, this index cannot know."""
+
+
 class WriteCondemned(IndexRefusal):
     """The bytes of this write were given up as orphans; they must be written again under a new write id."""
 

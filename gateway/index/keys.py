@@ -56,6 +56,11 @@ def write_leases(partition: int = 0) -> str:
     return _name(partition, "write-leases")
 
 
+def born(partition: int = 0) -> str:
+    """String: milliseconds at which this index got its first bucket."""
+    return _name(partition, "born")
+
+
 def buckets(partition: int = 0) -> str:
     """Sorted set, score 0: the names of all buckets."""
     return _name(partition, "buckets")

@@ -17,6 +17,7 @@ _LEASE = load_script("lease_write")
 # A worker that has not finished an entry by then is taken for dead, and the entry is handed out again.
 _HAND_OUT_AGAIN_MS = 10 * 60 * 1000
 # How long a late commit of a condemned write is refused: far longer than a write lives without its lease.
+_TIME_DIGITS = 12  # of a write id: milliseconds in hexadecimal, see storagenode/protocol.py
 _CONDEMNED_MS = 24 * 3600 * 1000
 _PARTS_A_PAGE = 500
 
@@ -63,15 +64,22 @@ class ReclaimIndex(IndexBase):
         """Forbid the commit of a write whose blobs look like orphans, so that they can be removed.
 
         False, and nothing is done, when the index refers to it or a writer holds its lease. `origin` must be
-        the one that the blobs were written with. Raises IndexUnavailable.
+        the one that the blobs were written with. Raises OlderThanIndex, IndexUnavailable.
         """
         names = (
             *bucket_keys(origin.bucket),
             keys.write_leases(),
             keys.parts(origin.bucket, origin.upload_id or ""),
             keys.layout(origin.bucket, ""),
+            keys.born(),
         )
-        arguments = (origin.bucket, origin.key, bytes.fromhex(write_id), _CONDEMNED_MS)
+        arguments = (
+            origin.bucket,
+            origin.key,
+            bytes.fromhex(write_id),
+            _CONDEMNED_MS,
+            int(write_id[:_TIME_DIGITS], 16),
+        )
         reply = await self._connection.change(_CONDEMN, names, arguments)
         return bool(accepted(reply, write_id)[0])
 

@@ -67,6 +67,7 @@ def encode_upload(upload: UploadRecord) -> bytes:
             upload.checksum_algorithm,
             upload.checksum_type,
             upload.acl,
+            compact_hex(upload.initiator_id),
         )
     )
 
@@ -76,7 +77,8 @@ def decode_upload(member: bytes) -> UploadRecord:
     key, _, rest = member.partition(b"\0")
     try:
         fields = unpack_record(rest[UPLOAD_ID_SIZE:])
-        owner, initiated_ms, headers, metadata, tags, algorithm, kind = fields[:7]
+        owner, initiated_ms, headers, metadata, tags, algorithm, kind, *appended = fields
+        acl, initiator = appended or ("", "")  # which uploads of the first release do not have
         return UploadRecord(
             upload_id=rest[:UPLOAD_ID_SIZE].decode(),
             key=key.decode(),
@@ -87,7 +89,8 @@ def decode_upload(member: bytes) -> UploadRecord:
             tags=unpack_pairs(tags),
             checksum_algorithm=algorithm,
             checksum_type=kind,
-            acl=fields[7] if len(fields) > 7 else "",  # uploads of earlier releases have none
+            acl=acl,
+            initiator_id=expand_hex(initiator),
         )
     except DECODE_ERRORS as error:
         corrupt("upload", member, error)

@@ -133,6 +133,7 @@ class UploadRecord:
     checksum_algorithm: str | None = None
     checksum_type: str | None = None
     acl: str = ""  # as the object will have it
+    initiator_id: str = ""  # who began it, where that is not the one who will own the object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,12 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Sto
 import base64
 import binascii
 
+from gateway.bucket_access import ACL, OWNERSHIP, Ownership
 from gateway.context import Answer, Context, Input
 from gateway.index.errors import BucketExists
+from gateway.operations.grants import grants_of_headers
 from gateway.operations.times import from_ms
+from s3compat import acl
 from s3compat.errors import S3Error
 from s3compat.names import check_bucket_name
 
@@ -28,6 +31,7 @@ async def create_bucket(context: Context, params: Input) -> Answer:
     check_bucket_name(name)
     _refuse_unsupported(context, params)
     region = _region(context, params.get("CreateBucketConfiguration") or {})
+    configs = await _configs_of_new(context, params)
     try:
         await context.index.create_bucket(
             name,
@@ -35,6 +39,7 @@ async def create_bucket(context: Context, params: Input) -> Answer:
             region,
             now_ms=context.now_ms,
             limit=context.services.settings.bucket_limit,
+            configs=configs,
         )
     except BucketExists as exists:
         if exists.owner_id != context.identity.canonical_id:
@@ -61,16 +66,40 @@ def _refuse_unsupported(context: Context, params: Input) -> None:
     """What a bucket here cannot have is refused, never ignored."""
     if params.get("ObjectLockEnabledForBucket"):
         raise S3Error("NotImplemented", Header="x-amz-bucket-object-lock-enabled")
-    if context.request.headers.get("x-amz-acl") not in (None, "private"):
-        raise S3Error("InvalidBucketAclWithObjectOwnership")
-    if any(name.startswith("x-amz-grant-") for name in context.request.headers):
-        raise S3Error("InvalidBucketAclWithObjectOwnership")
-    if params.get("ObjectOwnership") not in (None, "BucketOwnerEnforced"):
-        raise S3Error("NotImplemented", Header="x-amz-object-ownership")
     configuration = params.get("CreateBucketConfiguration") or {}
     for member in ("Location", "Bucket", "Tags"):
         if configuration.get(member):
             raise S3Error("NotImplemented", f"CreateBucketConfiguration {member} is not implemented.")
+
+
+async def _configs_of_new(context: Context, params: Input) -> dict[str, bytes]:
+    """Ownership controls and ACL of a new bucket.
+
+    ObjectWriter as the setting, and not by the request, is how AWS was before 2023: such a bucket has no controls.
+    Raises InvalidArgument, InvalidBucketAclWithObjectOwnership, InvalidRequest, UnresolvableGrantByEmailAddress.
+    """
+    configs: dict[str, bytes] = {}
+    stated: str | None = params.get("ObjectOwnership")
+    if stated is not None and stated not in [one.value for one in Ownership]:
+        raise S3Error(
+            "InvalidArgument",
+            f"Invalid x-amz-object-ownership header: {stated[:100]}",
+            ArgumentName="x-amz-object-ownership",
+            ArgumentValue=stated[:100],
+        )
+    owned = Ownership(stated or context.services.settings.object_ownership)
+    if stated is not None or owned is not Ownership.OBJECT_WRITER:
+        configs[OWNERSHIP] = owned.value.encode()
+    if not acl.has_acl_headers(context.request.headers):
+        return configs
+    owner_id = context.identity.canonical_id
+    grants = await grants_of_headers(context, owner_id=owner_id, bucket_owner_id=owner_id)
+    stored = acl.encode_grants(grants, owner_id)
+    if stored and owned is Ownership.BUCKET_OWNER_ENFORCED:
+        raise S3Error("InvalidBucketAclWithObjectOwnership")
+    if stored:
+        configs[ACL] = stored.encode()
+    return configs
 
 
 async def head_bucket(context: Context, params: Input) -> Answer:

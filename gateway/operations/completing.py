@@ -167,6 +167,7 @@ def _record(
         metadata=upload.metadata,
         checksum=checksum,
         tags=upload.tags,
+        acl=upload.acl,
         extents=tuple(part.extent for part in parts if part.size_bytes),
         parts=tuple(
             ObjectPart(

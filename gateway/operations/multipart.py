@@ -7,11 +7,11 @@ from gateway.context import Answer, Context, Input, Output
 from gateway.index.errors import IndexRefusal
 from gateway.index.records import Origin, PartRecord, UploadPosition, UploadRecord
 from gateway.operations.copy_source import find_source
+from gateway.operations.grants import access_of_write, user_member
 from gateway.operations.listing import key_encoder, owner_member, page_limit, position_after
 from gateway.operations.stored_headers import (
     STORAGE_CLASS,
     kept_headers,
-    parse_tagging_header,
     refuse_unsupported,
     user_metadata,
 )
@@ -27,6 +27,7 @@ from gateway.operations.writing import (
 from s3compat.checksums import ALGORITHMS, check_multipart_type, encode
 from s3compat.conditions import parse_copy_source_range, quote_etag
 from s3compat.errors import S3Error
+from s3compat.tags import parse_tagging_header
 
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 PART_NUMBER_LIMIT = 10_000
@@ -39,15 +40,19 @@ async def create_multipart_upload(context: Context, params: Input) -> Answer:
     headers = context.request.headers
     refuse_unsupported(headers)
     algorithm, checksum_type = _checksum_choice(params)
+    access = await access_of_write(context)
+    initiator_id = context.identity.canonical_id
     wanted = UploadRecord(
         key=context.key,
-        owner_id=context.identity.canonical_id,
+        owner_id=access.owner_id,
         initiated_ms=context.now_ms,
         headers=kept_headers(headers),
         metadata=user_metadata(params),
         tags=parse_tagging_header(headers.get("x-amz-tagging")),
         checksum_algorithm=algorithm,
         checksum_type=checksum_type,
+        acl=access.acl,
+        initiator_id="" if initiator_id == access.owner_id else initiator_id,
     )
     upload = await context.index.create_upload(
         context.target_bucket.name, wanted, bucket_id=context.target_bucket.bucket_id
@@ -197,8 +202,8 @@ async def list_parts(context: Context, params: Input) -> Answer:
         "MaxParts": limit,
         "IsTruncated": page.truncated,
         "Parts": [_listed_part(upload, part) for part in page.parts],
-        "Initiator": owner_member(context, upload.owner_id),
-        "Owner": owner_member(context, upload.owner_id),
+        "Initiator": await user_member(context, upload.initiator_id or upload.owner_id),
+        "Owner": await user_member(context, upload.owner_id),
         "StorageClass": _storage_class(upload),
     }
     if page.parts:
@@ -281,6 +286,6 @@ def _listed_upload(context: Context, upload: UploadRecord, shown_key: str) -> Ou
         "Initiated": from_ms(upload.initiated_ms),
         "StorageClass": _storage_class(upload),
         "Owner": owner_member(context, upload.owner_id),
-        "Initiator": owner_member(context, upload.owner_id),
+        "Initiator": owner_member(context, upload.initiator_id or upload.owner_id),
         **_checksum_members(upload),
     }

@@ -55,6 +55,11 @@ async def find_object(context: Context, params: Input) -> ObjectRecord:
     version_id: str | None = params.get("VersionId")
     check_version_id(version_id)
     _, record = await context.index.get_object(context.target_bucket.name, context.key, version_id)
+    return there(context, version_id, record)
+
+
+def there(context: Context, version_id: str | None, record: ObjectRecord | None) -> ObjectRecord:
+    """A version that the index was asked for, if it is an object; raises NoSuchKey, NoSuchVersion, MethodNotAllowed."""
     if record is None:
         if version_id is not None:
             raise S3Error("NoSuchVersion", Key=context.key, VersionId=version_id)

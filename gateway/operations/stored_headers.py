@@ -3,9 +3,7 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 """
 
-import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
 
 from gateway.context import Input
 from s3compat.errors import S3Error
@@ -26,10 +24,6 @@ STORAGE_CLASS = "x-amz-storage-class"
 DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 #: User metadata: names and values together, in bytes of UTF-8.
 USER_METADATA_LIMIT_BYTES = 2048
-#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
-TAGS_LIMIT = 10
-TAG_KEY_LIMIT = 128
-TAG_VALUE_LIMIT = 256
 
 STORAGE_CLASSES = frozenset(
     {
@@ -50,8 +44,6 @@ STORAGE_CLASSES = frozenset(
 )
 #: Classes that would promise a place or a delay which this store does not have.
 REFUSED_CLASSES = frozenset({"OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
-
-_TAG_TEXT = re.compile(r"[\w\s+\-=.:/@]*\Z", re.UNICODE)
 
 #: GetObject's query parameters that override a header of the answer.
 OVERRIDES = {
@@ -80,13 +72,6 @@ _OBJECT_LOCK = (
     "x-amz-object-lock-retain-until-date",
     "x-amz-object-lock-legal-hold",
 )
-_GRANTS = (
-    "x-amz-grant-full-control",
-    "x-amz-grant-read",
-    "x-amz-grant-read-acp",
-    "x-amz-grant-write",
-    "x-amz-grant-write-acp",
-)
 
 
 def refuse_unsupported(headers: Headers) -> None:
@@ -97,11 +82,6 @@ def refuse_unsupported(headers: Headers) -> None:
     for name in _OBJECT_LOCK:
         if name in headers:
             raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
-    if headers.get("x-amz-acl") not in (None, "private", "bucket-owner-full-control"):
-        raise S3Error("AccessControlListNotSupported")
-    for name in _GRANTS:
-        if name in headers:
-            raise S3Error("AccessControlListNotSupported")
 
 
 def kept_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
@@ -145,36 +125,3 @@ def user_metadata(params: Input) -> tuple[tuple[str, str], ...]:
     if size > USER_METADATA_LIMIT_BYTES:
         raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(USER_METADATA_LIMIT_BYTES))
     return tuple(sorted(metadata.items()))
-
-
-def parse_tagging_header(text: str | None) -> tuple[tuple[str, str], ...]:
-    """Tags of an x-amz-tagging header, a URL query string; raises InvalidTag, BadRequest for too many."""
-    if not text:
-        return ()
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, encoding="utf-8", errors="strict")
-    except (ValueError, UnicodeDecodeError) as malformed:
-        raise S3Error(
-            "InvalidArgument",
-            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters "
-            "without tag name duplicates.",
-            ArgumentName="x-amz-tagging",
-            ArgumentValue=text,
-        ) from malformed
-    return check_tags(pairs)
-
-
-def check_tags(pairs: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Hold tags against S3's limits; raises BadRequest for more than ten, InvalidTag for each other fault."""
-    if len(pairs) > TAGS_LIMIT:
-        raise S3Error("BadRequest", "Object tags cannot be greater than 10")
-    seen: set[str] = set()
-    for name, value in pairs:
-        if name in seen:
-            raise S3Error("InvalidTag", "Cannot provide multiple Tags with the same key", TagKey=name)
-        seen.add(name)
-        if not name or len(name) > TAG_KEY_LIMIT or not _TAG_TEXT.match(name) or name.startswith("aws:"):
-            raise S3Error("InvalidTag", "The TagKey you have provided is invalid", TagKey=name)
-        if len(value) > TAG_VALUE_LIMIT or not _TAG_TEXT.match(value):
-            raise S3Error("InvalidTag", "The TagValue you have provided is invalid", TagValue=value)
-    return tuple(pairs)

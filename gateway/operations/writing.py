@@ -12,10 +12,10 @@ from gateway.datapath.hashing import BodyHasher
 from gateway.index.errors import IndexRefusal
 from gateway.index.records import Checksum, Extent, ObjectRecord, Origin, PutResult, WriteCheck
 from gateway.operations.copy_source import CopySource, find_source
+from gateway.operations.grants import WrittenAccess, access_of_write
 from gateway.operations.stored_headers import (
     check_redirect,
     kept_headers,
-    parse_tagging_header,
     refuse_unsupported,
     storage_class_header,
     user_metadata,
@@ -26,6 +26,7 @@ from s3compat import checksums
 from s3compat.checksums import ALGORITHMS, RequestedChecksum
 from s3compat.conditions import quote_etag
 from s3compat.errors import S3Error
+from s3compat.tags import parse_tagging_header
 
 #: Largest object of one PUT or one copy, and largest part: 5 GiB.
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
@@ -73,6 +74,7 @@ async def put_object(context: Context, params: Input) -> Answer:
     kept = kept_headers(headers)
     metadata = user_metadata(params)
     tags = parse_tagging_header(headers.get("x-amz-tagging"))
+    access = await access_of_write(context)
     requested = context.payload.requested_checksum
     origin = Origin(bucket=context.target_bucket.name, key=context.key)
     stored = await store_payload(context, origin, algorithm_of(requested))
@@ -80,12 +82,13 @@ async def put_object(context: Context, params: Input) -> Answer:
         etag=stored.md5.hex(),
         size_bytes=stored.size_bytes,
         modified_ms=context.now_ms,
-        owner_id=context.identity.canonical_id,
+        owner_id=access.owner_id,
         headers=kept,
         metadata=metadata,
         checksum=stored.checksum,
         tags=tags,
         extents=stored.extents,
+        acl=access.acl,
     )
     result = await commit_object(context, record, check)
     output: Output = {"ETag": quote_etag(record.etag), **checksum_members(stored.checksum)}
@@ -174,7 +177,8 @@ async def copy_object(context: Context, params: Input) -> Answer:
             "The specified copy source is larger than the maximum allowable size for a copy source: "
             f"{SINGLE_WRITE_LIMIT_BYTES}",
         )
-    record = _copied_record(context, params, source)
+    access = await access_of_write(context)
+    record = _copied_record(context, params, source, access)
     algorithm = params.get("ChecksumAlgorithm") or (
         source.record.checksum.algorithm if source.record.checksum else DEFAULT_CHECKSUM
     )
@@ -197,7 +201,7 @@ async def copy_object(context: Context, params: Input) -> Answer:
     return Answer(output=output)
 
 
-def _copied_record(context: Context, params: Input, source: CopySource) -> ObjectRecord:
+def _copied_record(context: Context, params: Input, source: CopySource, access: WrittenAccess) -> ObjectRecord:
     """The record of the copy before its bytes are known: whose headers, metadata and tags it takes."""
     headers = context.request.headers
     replaces = _directive(params, "MetadataDirective") == "REPLACE"
@@ -230,12 +234,13 @@ def _copied_record(context: Context, params: Input, source: CopySource) -> Objec
         etag="",
         size_bytes=source.record.size_bytes,
         modified_ms=context.now_ms,
-        owner_id=context.identity.canonical_id,
+        owner_id=access.owner_id,
         headers=kept,
         metadata=metadata,
         checksum=None,
         tags=tags,
         extents=(),
+        acl=access.acl,
     )
 
 

@@ -18,6 +18,7 @@ import structlog
 from gateway.datapath.origin import OriginError, unpack_origin
 from gateway.index import keys
 from gateway.index.connection import Connection
+from gateway.index.errors import OlderThanIndex
 from gateway.index.store import Index
 from gateway.placement.membership import Membership, Node
 from gateway.workers.deletion import BlobDeleter, all_of
@@ -45,6 +46,8 @@ class SweepResult:
 
     checked: int = 0
     deleted: int = 0
+    unexplained: int = 0
+    """Writes from before this index began: left alone, since they are all that is left of their objects."""
 
 
 class OrphanSweeper:
@@ -85,6 +88,8 @@ class OrphanSweeper:
             await self._revisit(write_id, nodes, sweep)
         if sweep.result.deleted:
             _log.info("orphans deleted", blobs=sweep.result.deleted, checked=sweep.result.checked)
+        if sweep.result.unexplained:
+            _log.error("blobs from before this index began are kept: was it emptied?", writes=sweep.result.unexplained)
         return sweep.result
 
     async def _note_long_writes(self, state: SweepState, before_ms: int) -> set[str]:
@@ -164,7 +169,11 @@ class OrphanSweeper:
         if claimed.write_id != write_id:
             _log.error("blob of another write's origin", node=node.node_id, blob=info.blob_id)
             return False
-        verdict = await self._index.condemn(write_id, claimed.origin)
+        try:
+            verdict = await self._index.condemn(write_id, claimed.origin)
+        except OlderThanIndex:
+            sweep.result.unexplained += 1
+            verdict = False
         if len(sweep.verdicts) >= VERDICTS_KEPT:
             sweep.verdicts.clear()
         sweep.verdicts[write_id] = verdict

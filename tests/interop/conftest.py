@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.harness.cairn import CairnServer
+from tests.interop.place import Place
 from tests.interop.support import LARGE_BYTES, SIZES_BYTES, User, add_user, write_random_file
 
 _numbers = itertools.count(1)
@@ -84,3 +85,11 @@ def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sample_sizes(samples: Path) -> Mapping[str, int]:
     """Size in bytes of each sample by its relative name."""
     return {str(path.relative_to(samples)): path.stat().st_size for path in samples.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def place(cairn: CairnServer, s3: Any, bucket: str) -> Iterator[Place]:
+    """A bucket for bad requests: it must be as empty after the test as before, and the server must answer."""
+    found = Place(cairn, s3, bucket)
+    yield found
+    found.check()

@@ -138,6 +138,6 @@ def _canonical(
     method: str, path: str, query: str, headers: Mapping[str, str], names: list[str], payload_hash: str
 ) -> str:
     lower = {name.lower(): value for name, value in headers.items()}
-    pairs = sorted(pair if "=" in pair else pair + "=" for pair in query.split("&") if pair)
+    pairs = sorted(pair.partition("=")[::2] for pair in query.split("&") if pair)
     lines = "".join(f"{name}:{' '.join(lower[name].split())}\n" for name in names)
-    return f"{method}\n{path}\n{'&'.join(pairs)}\n{lines}\n{';'.join(names)}\n{payload_hash}"
+    return f"{method}\n{path}\n{'&'.join('='.join(pair) for pair in pairs)}\n{lines}\n{';'.join(names)}\n{payload_hash}"

@@ -59,6 +59,14 @@ def test_urls_of_botocore_are_verified(monkeypatch: pytest.MonkeyPatch, key: str
     authenticate(build("PUT", url, [], domains=DOMAINS))
 
 
+def test_bucket_is_signed_with_a_slash_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # botocore gives the path to sign beside the URL, in either way of addressing.
+    for url in ("http://h/bucket", "http://bucket.s3.amazonaws.com/"):
+        signed = presign(monkeypatch, "GET", f"{url}?list-type=2", {}, "/bucket/")
+        authenticate(build("GET", signed, [], domains=DOMAINS))
+    authenticate(build("GET", presign(monkeypatch, "GET", "http://h/", {}, "/"), []))
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -127,8 +127,8 @@ def test_more_or_fewer_bytes_than_announced_leave_nothing(store: BlobStore, tmp_
 
 
 def test_a_write_given_up_leaves_nothing(store: BlobStore, tmp_path: Path) -> None:
-    with store.begin(blob_id(), ORIGIN, 10) as writer:
-        writer.write([bytes(5)])
+    with store.begin(blob_id(), ORIGIN, 2_000_000) as writer:
+        writer.write([bytes(1_000_000)])
         assert len(temporary_files(tmp_path)) == 1
     assert temporary_files(tmp_path) == blob_files(tmp_path) == []
 
@@ -136,8 +136,9 @@ def test_a_write_given_up_leaves_nothing(store: BlobStore, tmp_path: Path) -> No
 def test_a_restarted_store_has_the_blobs_and_no_temporary_files(tmp_path: Path) -> None:
     first = open_store(tmp_path)
     first.put(blob_id(), ORIGIN, [b"data"])
-    writer = first.begin(blob_id(1), ORIGIN, 10)
-    writer.write([bytes(5)])
+    writer = first.begin(blob_id(1), ORIGIN, 2_000_000)
+    writer.write([bytes(1_000_000)])
+    assert len(temporary_files(tmp_path)) == 1
     first.close()
     second = open_store(tmp_path)
     assert temporary_files(tmp_path) == []
@@ -395,7 +396,7 @@ def test_bytes_then_name_are_made_durable_in_this_order(store: BlobStore, disk: 
     store.put(blob_id(1), ORIGIN, [b"data"])
     disk.calls.clear()
     store.put(blob_id(2), ORIGIN, [b"data"])
-    assert disk.calls == ["create", "write", "write", "fsync", "rename", "fsync_directory"]
+    assert disk.calls == ["create", "write", "fsync", "rename", "fsync_directory"]
 
 
 def test_a_delete_is_durable_before_it_is_acknowledged(store: BlobStore, disk: FaultyDisk) -> None:

@@ -125,7 +125,7 @@ def test_a_put_repeated_after_its_process_died_makes_the_first_one_durable() -> 
     store = client.open()
     client.put(store, blob_id(1))
     # The process dies, between the rename and the fsync of the directory; the machine goes on.
-    disk.crash_at = disk.changes + 5
+    disk.crash_at = disk.changes + 4
     with pytest.raises(Crash):
         store.put(blob_id(2), ORIGIN, [BLOBS[blob_id(2)]])
     disk.crash_at = None

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
@@ -112,35 +112,36 @@ async def test_a_signed_request_is_served_once(node: RunningNode, http: aiohttp.
 
 
 OTHER = f"{BLOBS_PATH}/{blob_id(1)}"
-ALTERED = {
-    "method": (signed("GET", PATH), "DELETE", PATH, b""),
-    "path": (signed("DELETE", OTHER), "DELETE", PATH, b""),
-    "query": (signed("GET", f"{PATH}?offset=0&length=1"), "GET", f"{PATH}?offset=0&length=2", b""),
-    "query added": (signed("DELETE", PATH), "DELETE", f"{PATH}?x=1", b""),
-    "escaping": (signed("DELETE", PATH), "DELETE", PATH.replace("-", "%2D"), b""),
-    "length": (signed("PUT", OTHER, 3), "PUT", OTHER, b"four"),
-    "origin": (
+# What is signed, and what is then sent: headers, method, path, body.
+ALTERED: dict[str, Callable[[], tuple[dict[str, str], str, str, bytes]]] = {
+    "method": lambda: (signed("GET", PATH), "DELETE", PATH, b""),
+    "path": lambda: (signed("DELETE", OTHER), "DELETE", PATH, b""),
+    "query": lambda: (signed("GET", f"{PATH}?offset=0&length=1"), "GET", f"{PATH}?offset=0&length=2", b""),
+    "query added": lambda: (signed("DELETE", PATH), "DELETE", f"{PATH}?x=1", b""),
+    "escaping": lambda: (signed("DELETE", PATH), "DELETE", PATH.replace("-", "%2D"), b""),
+    "length": lambda: (signed("PUT", OTHER, 3), "PUT", OTHER, b"four"),
+    "origin": lambda: (
         {**signed("PUT", OTHER, 4, origin=ORIGIN_TEXT), protocol.ORIGIN_HEADER: "eA=="},
         "PUT",
         OTHER,
         b"four",
     ),
-    "origin added": (
+    "origin added": lambda: (
         {**signed("PUT", OTHER, 4), protocol.ORIGIN_HEADER: ORIGIN_TEXT},
         "PUT",
         OTHER,
         b"four",
     ),
-    "node": (signed("DELETE", PATH, node_id="f" * 16), "DELETE", PATH, b""),
-    "too old": (signed("DELETE", PATH, age_ms=CLOCK_SKEW_MS + 1000), "DELETE", PATH, b""),
-    "too new": (signed("DELETE", PATH, age_ms=-CLOCK_SKEW_MS - 60_000), "DELETE", PATH, b""),
+    "node": lambda: (signed("DELETE", PATH, node_id="f" * 16), "DELETE", PATH, b""),
+    "too old": lambda: (signed("DELETE", PATH, age_ms=CLOCK_SKEW_MS + 1000), "DELETE", PATH, b""),
+    "too new": lambda: (signed("DELETE", PATH, age_ms=-CLOCK_SKEW_MS - 60_000), "DELETE", PATH, b""),
 }
 
 
 @pytest.mark.parametrize("what", ALTERED)
 async def test_an_altered_request_is_refused(node: RunningNode, http: aiohttp.ClientSession, what: str) -> None:
     node.store.put(blob_id(), ORIGIN, [b"data"])
-    headers, method, path, body = ALTERED[what]
+    headers, method, path, body = ALTERED[what]()
     url = URL(f"http://{node.address}{path}", encoded=True)
     answer = await http.request(method, url, headers=headers, data=body or None)
     assert answer.status == 401

@@ -153,6 +153,15 @@ async def test_the_last_replica_is_given_the_time_it_needs() -> None:
     assert bench.nodes[0].open_streams == 0
 
 
+async def test_replicas_that_are_all_silent_end_the_read_in_the_last_round() -> None:
+    bench = Bench(nodes=2)
+    for node in bench.nodes:
+        node.breaks_get_at, node.stalls_get_at = [0], 0
+    with pytest.raises(BytesUnavailable):
+        await asyncio.wait_for(bench.read(), timeout=5)
+    assert [len(node.gets) for node in bench.nodes] == [2, 2]
+
+
 async def _pull(chunks: AsyncGenerator[bytes, None]) -> bytes:
     return await anext(chunks)
 

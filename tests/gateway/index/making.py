@@ -17,7 +17,8 @@ NODES = tuple(f"{number:032x}" for number in range(1, 6))
 
 
 def write_id(number: int) -> str:
-    return f"{number:032x}"
+    """Of a write that began long after every index of these tests."""
+    return f"7{number:031x}"
 
 
 def extent(number: int, size_bytes: int = 100, segments: int = 1) -> Extent:

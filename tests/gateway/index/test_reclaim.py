@@ -6,6 +6,7 @@ import pytest
 
 from gateway.index import keys, reclaim
 from gateway.index.connection import Connection
+from gateway.index.errors import OlderThanIndex
 from gateway.index.records import Deletion, Origin, ReclaimKind, Versioning
 from gateway.index.store import Index
 from tests.gateway.index.making import (
@@ -76,7 +77,7 @@ async def test_finishing_removes_every_trace(photos: Index, connection: Connecti
     assert (first, second) == (True, False)
     assert extents == list(stored_object(1, 6400, segments=64).extents)
     left = set(await connection.command("KEYS", "*"))
-    bucket_keys = {keys.buckets(), keys.owned_buckets(), keys.bucket(BUCKET), keys.sequence()}
+    bucket_keys = {keys.buckets(), keys.owned_buckets(), keys.bucket(BUCKET), keys.sequence(), keys.born()}
     assert left == {name.encode() for name in bucket_keys}
 
 
@@ -108,6 +109,15 @@ async def test_a_write_that_nothing_refers_to_is_condemned(photos: Index) -> Non
     assert await photos.condemn(write_id(77), ORIGIN)
     assert await photos.condemn(write_id(77), ORIGIN)
     assert await photos.condemn(write_id(78), Origin(bucket="missing", key="k"))
+
+
+async def test_a_write_from_before_the_index_is_never_condemned(photos: Index, connection: Connection) -> None:
+    old = f"{1:032x}"
+    with pytest.raises(OlderThanIndex):
+        await photos.condemn(old, ORIGIN)
+    await connection.command("FLUSHALL")
+    with pytest.raises(OlderThanIndex):
+        await photos.condemn(write_id(77), ORIGIN)
 
 
 @pytest.mark.parametrize("segments", [1, 64])

@@ -5,7 +5,6 @@ import pytest
 from gateway.operations.stored_headers import (
     check_redirect,
     kept_headers,
-    parse_tagging_header,
     refuse_unsupported,
     user_metadata,
 )
@@ -79,36 +78,3 @@ def test_metadata_of_exactly_2_kib_is_kept_and_one_byte_more_is_not() -> None:
     assert user_metadata({"Metadata": {"k": "v" * 2047}}) == (("k", "v" * 2047),)
     with pytest.raises(S3Error, match="MetadataTooLarge"):
         user_metadata({"Metadata": {"k": "v" * 2048}})
-
-
-@pytest.mark.parametrize(
-    ("header", "tags"),
-    [
-        (None, ()),
-        ("", ()),
-        ("a=1&b=", (("a", "1"), ("b", ""))),
-        ("k%20x=v%2B1", (("k x", "v+1"),)),
-        ("%C3%A9=1", (("é", "1"),)),
-    ],
-)
-def test_tagging_header_is_a_query_string(header: str | None, tags: tuple[tuple[str, str], ...]) -> None:
-    assert parse_tagging_header(header) == tags
-
-
-@pytest.mark.parametrize(
-    ("header", "code"),
-    [
-        ("&".join(f"k{n}=v" for n in range(11)), "BadRequest"),
-        ("a=1&a=2", "InvalidTag"),
-        ("=1", "InvalidTag"),
-        ("aws:x=1", "InvalidTag"),
-        ("k" * 129 + "=1", "InvalidTag"),
-        ("k=" + "v" * 257, "InvalidTag"),
-        ("k=a<b", "InvalidTag"),
-        ("novalue", "InvalidArgument"),
-        ("%ff=1", "InvalidArgument"),
-    ],
-)
-def test_tags_over_the_limits_are_refused(header: str, code: str) -> None:
-    with pytest.raises(S3Error, match=code):
-        parse_tagging_header(header)

@@ -158,7 +158,8 @@ async def test_a_write_to_revisit_is_kept_in_mind_until_every_node_was_asked(clu
 async def test_a_full_sweep_finds_blobs_that_appeared_behind_the_cursor(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = new_write_id(1_000, bytes(10))
+    old = new_write_id(cluster.membership.now_ms(), bytes(10))
+    await asyncio.sleep(0.002)
     await orphan(cluster)
     await sweep(cluster)
     await orphan(cluster, write_id=old)
