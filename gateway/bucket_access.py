@@ -12,7 +12,7 @@ from functools import lru_cache
 from gateway.index.records import BucketRecord, ObjectRecord
 from s3compat import acl
 from s3compat.acl import Grants
-from s3compat.policy import Policy, parse_policy
+from s3compat.policy import Policy, is_public, parse_policy
 
 ACL = "acl"
 OWNERSHIP = "ownership"
@@ -113,9 +113,16 @@ def requester_pays(bucket: BucketRecord) -> bool:
 def bucket_policy(bucket: BucketRecord) -> Policy | None:
     """The policy of a bucket, None where it has none."""
     stored = bucket.configs.get(POLICY)
-    return None if stored is None else _parse_policy(stored, bucket.name)
+    return None if stored is None else _parse_policy(stored, bucket.name)[0]
+
+
+def policy_is_public(bucket: BucketRecord) -> bool:
+    """Whether a bucket has a policy that is public."""
+    stored = bucket.configs.get(POLICY)
+    return stored is not None and _parse_policy(stored, bucket.name)[1]
 
 
 @lru_cache(maxsize=256)
-def _parse_policy(stored: bytes, bucket: str) -> Policy:
-    return parse_policy(stored.decode(), bucket=bucket)
+def _parse_policy(stored: bytes, bucket: str) -> tuple[Policy, bool]:
+    policy = parse_policy(stored.decode(), bucket=bucket)
+    return policy, is_public(policy)

@@ -9,6 +9,8 @@ A key is looked up only when a policy asks for it. One that is not here has no v
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from urllib.parse import unquote
 
 from gateway.credentials import Identity
 from gateway.index.records import BucketRecord, ObjectRecord
@@ -45,11 +47,12 @@ class Subject:
     """Set where ListBucket is asked about a single key."""
 
 
+@lru_cache(maxsize=1024)
 def principals_of(identity: Identity) -> frozenset[tuple[str, str]]:
     """The names under which a policy may mean this user, who is an account of its own; nobody's for the anonymous."""
     if identity.is_anonymous:
         return frozenset()
-    canonical_id, name = identity.canonical_id, identity.name
+    canonical_id = identity.canonical_id
     return frozenset(
         {
             ("CanonicalUser", canonical_id),
@@ -87,6 +90,8 @@ class ConditionValues:
 
     def _header(self, name: str) -> Texts | None:
         value = self._sender.request.headers.get(name)
+        if value is not None and name == "x-amz-copy-source":
+            value = unquote(value).removeprefix("/")
         return None if value is None else (value,)
 
     def _query(self, name: str) -> Texts | None:

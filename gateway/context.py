@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from gateway.authorization import AccessCheck, Found
 from gateway.credentials import CredentialStore, Identity
 from gateway.datapath import DataPath
 from gateway.index.records import BucketRecord
@@ -17,6 +18,7 @@ from gateway.placement.membership import Membership
 from gateway.settings import GatewaySettings
 from s3compat.errors import S3Error
 from s3compat.request import S3Request
+from s3compat.serialization import RenderedResponse
 
 #: Input and output of an operation under AWS's own member names, as the service model has them.
 Input = dict[str, Any]
@@ -45,6 +47,9 @@ class Context:
     payload: Payload
     services: Services
     bucket: BucketRecord | None
+    access: AccessCheck
+    found: Found | None = None
+    """The object that was read to decide the request, of the operations that are on one."""
 
     @property
     def now_ms(self) -> int:
@@ -84,6 +89,8 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     """Headers sent as they are: what the object keeps, in the latin-1 form in which the client gave it."""
     body: AsyncIterator[bytes] | None = None
+    rendered: RenderedResponse | None = None
+    """The whole answer of what the service model does not know: POST forms and CORS preflights."""
 
 
 Handler = Callable[[Context, Input], Awaitable[Answer]]

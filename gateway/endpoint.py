@@ -8,27 +8,38 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from gateway.authentication import authenticate
-from gateway.authorization import authorize
+from gateway import cross_origin
+from gateway.authentication import Authenticated, authenticate, authenticate_form
+from gateway.authorization import AccessCheck, authorize
+from gateway.condition_values import Sender
 from gateway.context import Answer, Context, Input, Services
+from gateway.credentials import ANONYMOUS
 from gateway.datapath.errors import DataPathError
+from gateway.form_upload import FormUpload
 from gateway.index.errors import IndexFailure
-from gateway.operations import HANDLERS, WITHOUT_BUCKET
-from gateway.payload import Payload, build_payload
+from gateway.index.records import BucketRecord
+from gateway.operations import HANDLERS, SETS_TAGS
+from gateway.operations.tagging import tag_pairs
+from gateway.payload import EMPTY_PAYLOAD, Payload, build_payload
 from gateway.receiver import ClientGone, Receive, Receiver
 from gateway.translation import to_s3_error
 from s3compat import names
+from s3compat.cors import HeaderList
 from s3compat.errors import S3Error
 from s3compat.parsing import needs_xml_body, parse_input, xml_body_limit_bytes
+from s3compat.post_form import Stored, put_request, render_stored
+from s3compat.post_policy import check_form
 from s3compat.request import Headers, S3Request
-from s3compat.routing import find_operation
+from s3compat.routing import CORS_PREFLIGHT, POST_OBJECT, find_operation
 from s3compat.serialization import RenderedResponse, render, render_error
-from s3compat.service_model import Operation
+from s3compat.service_model import Operation, load
+from s3compat.tags import Tags
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -50,7 +61,7 @@ class Endpoint:
         started = time.perf_counter()
         headers = Headers.from_raw(scope["headers"])
         exchange = Exchange(scope, headers, receive, send, self._services.settings.request_body_idle_timeout_s)
-        operation = None
+        request, operation = None, None
         try:
             request = S3Request.build(
                 scope["method"],
@@ -62,11 +73,13 @@ class Endpoint:
             )
             operation = find_operation(request)
             answer = await self._perform(operation, request, exchange)
-            await exchange.respond(render(operation, answer.output), answer.body, answer.headers)
+            rendered = answer.rendered or render(operation, answer.output)
+            cors = await self._cors_headers(request, exchange)
+            await exchange.respond(rendered, answer.body, (*answer.headers, *cors))
         except ClientGone:
             exchange.status = 499
         except Exception as failure:  # noqa: BLE001 - the boundary: whatever happened becomes S3's own error
-            await self._refuse(exchange, failure)
+            await self._refuse(request, exchange, failure)
         finally:
             log.debug(
                 "request",
@@ -78,19 +91,20 @@ class Endpoint:
             )
 
     async def _perform(self, operation: Operation, request: S3Request, exchange: "Exchange") -> Answer:
+        if operation is CORS_PREFLIGHT:
+            return Answer(rendered=await cross_origin.answer_preflight(self._services.index, request))
         now = datetime.now(UTC)
-        sender = await authenticate(request, self._services.credentials, now, region=self._services.settings.region)
+        settings = self._services.settings
+        sender = await authenticate(
+            request, self._services.credentials, now, region=settings.region, version_2=settings.sigv2
+        )
+        if operation is POST_OBJECT:
+            return await self._store_form(request, sender, exchange, now)
         handler = HANDLERS.get(operation.name)
         if handler is None:
             raise S3Error("NotImplemented", f"{operation.name} is not implemented.")
         if request.bucket is not None:
             names.check_bucket_name(request.bucket)
-        if sender.identity is None:
-            raise S3Error("AccessDenied")
-        bucket = None
-        if request.bucket is not None and operation.name not in WITHOUT_BUCKET:
-            bucket = await self._services.index.get_bucket(request.bucket)
-        identity = authorize(sender.identity, bucket, request.headers.get("x-amz-expected-bucket-owner"))
         payload = build_payload(
             request,
             exchange.receiver,
@@ -98,25 +112,82 @@ class Endpoint:
             sender.signing,
             checksummed=operation.checksum.request_algorithm_member is not None,
         )
-        context = Context(
+        # Policies may ask for the tags that are set, and only the body tells them.
+        params = await _parse(operation, request, payload) if operation.name in SETS_TAGS else None
+        tags = None if params is None else tuple(tag_pairs(params["Tagging"]))
+        context = await self._admit(operation, request, sender, exchange, now, payload, tags)
+        return await handler(context, params or await _parse(operation, request, payload))
+
+    async def _admit(
+        self,
+        operation: Operation,
+        request: S3Request,
+        sender: Authenticated,
+        exchange: "Exchange",
+        now: datetime,
+        payload: Payload,
+        tags: Tags | None = None,
+    ) -> Context:
+        """Ask whether the sender may do this; what was read to decide it goes on to the handler."""
+        asker = Sender(
+            identity=sender.identity or ANONYMOUS,
+            request=request,
+            now=now,
+            region=self._services.settings.region,
+            client_address=exchange.client_address,
+            claim=sender.claim,
+        )
+        access = AccessCheck(asker, tags=tags)
+        exchange.bucket, found = await authorize(self._services.index, access, operation.name)
+        return Context(
             request=request,
             request_id=exchange.request_id,
             now=now,
-            identity=identity,
+            identity=asker.identity,
             payload=payload,
             services=self._services,
-            bucket=bucket,
+            bucket=exchange.bucket,
+            access=access,
+            found=found,
         )
-        return await handler(context, await _parse(operation, request, payload))
 
-    async def _refuse(self, exchange: "Exchange", failure: Exception) -> None:
+    async def _store_form(
+        self, request: S3Request, sender: Authenticated, exchange: "Exchange", now: datetime
+    ) -> Answer:
+        """A browser's form upload: the PutObject that its fields describe, if its policy lets it."""
+        if sender.identity is not None:
+            raise S3Error("InvalidArgument", "Only one auth mechanism allowed: a form brings its own signature.")
+        names.check_bucket_name(request.bucket or "")
+        settings = self._services.settings
+        form = await FormUpload.read(request, exchange.receiver)
+        sender = await authenticate_form(
+            form.fields, self._services.credentials, region=settings.region, version_2=settings.sigv2
+        )
+        sizes = check_form(form.fields, now)
+        put_object = load().operations["PutObject"]
+        put = put_request(request, form.fields)
+        context = await self._admit(put_object, put, sender, exchange, now, EMPTY_PAYLOAD)
+        async with form.payload(put, sizes) as payload:
+            params = await _parse(put_object, put, payload)
+            answer = await HANDLERS[put_object.name](replace(context, payload=payload), params)
+        headers = tuple(render(put_object, answer.output).headers)
+        stored = Stored(bucket=put.bucket or "", key=put.key or "", etag=answer.output["ETag"], headers=headers)
+        return Answer(rendered=render_stored(request, form.fields, stored))
+
+    async def _cors_headers(self, request: S3Request | None, exchange: "Exchange") -> HeaderList:
+        """What a browser needs to hear with any answer, errors too; preflights say it themselves."""
+        if request is None or "origin" not in request.headers or request.method == "OPTIONS":
+            return ()
+        return await cross_origin.response_headers(self._services.index, request, exchange.bucket)
+
+    async def _refuse(self, request: S3Request | None, exchange: "Exchange", failure: Exception) -> None:
         error = _as_s3_error(failure, exchange.request_id)
         if exchange.response_started:
             # Too late for an error: returning without the promised bytes makes the server close the connection.
             log.warning("answer broken", request_id=exchange.request_id, error=repr(failure))
             return
         rendered = render_error(error, exchange.resource, exchange.request_id, exchange.host_id)
-        await exchange.respond(rendered)
+        await exchange.respond(rendered, headers=await self._cors_headers(request, exchange))
 
 
 async def _parse(operation: Operation, request: S3Request, payload: Payload) -> Input:
@@ -146,8 +217,10 @@ class Exchange:
         self.request_id = secrets.token_hex(8).upper()
         self.host_id = secrets.token_urlsafe(24)
         self.resource = scope["raw_path"].decode("latin-1")
+        self.client_address: str | None = scope["client"][0] if scope.get("client") else None
         self.response_started = False
         self.status = 0
+        self.bucket: BucketRecord | None = None
         self._receive = receive
         self._send = send
         self._is_head = scope["method"] == "HEAD"

@@ -4,14 +4,16 @@ They are another door to one ordinary bucket (CAIRN_LEGACY_BUCKET): the handlers
 ranges and durability are the same. Errors are JSON, as the original's were.
 """
 
+import asyncio
 import base64
 import binascii
 import contextlib
 import hmac
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, MutableMapping
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import UploadFile
@@ -19,13 +21,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from gateway.authorization import authorize
+from gateway.authorization import AccessCheck, authorize
+from gateway.bucket_access import OWNERSHIP, Ownership
+from gateway.condition_values import Sender
 from gateway.context import Answer, Context, Input, Services
 from gateway.credentials import Identity, root_credential
 from gateway.datapath.errors import DataPathError
 from gateway.index.errors import BucketExists, IndexFailure, NoSuchBucket
-from gateway.index.records import BucketRecord, ObjectRecord, Origin, WriteCheck
+from gateway.index.records import ObjectRecord, Origin, WriteCheck
 from gateway.operations.deleting import delete_object
+from gateway.operations.grants import access_of_write
 from gateway.operations.reading import get_object, head_object
 from gateway.operations.stored_headers import DEFAULT_CONTENT_TYPE
 from gateway.operations.writing import (
@@ -35,7 +40,7 @@ from gateway.operations.writing import (
     store_blocks,
 )
 from gateway.payload import EMPTY_PAYLOAD
-from gateway.receiver import BLOCK_BYTES
+from gateway.receiver import BLOCK_BYTES, Receive
 from gateway.translation import to_s3_error
 from s3compat.errors import S3Error
 from s3compat.request import NO_PARAMS, Headers, S3Request
@@ -46,6 +51,8 @@ from s3compat.service_model import load
 NAME_LIMIT = 255
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f"\\/:*?<>|]')
 _FORM_FIELDS_LIMIT = 20
+#: What a form may be longer than the file in it.
+_FORM_OVERHEAD_BYTES = 1024 * 1024
 
 
 def safe_name(name: str | None) -> str:
@@ -67,13 +74,15 @@ async def upload(request: Request) -> Response:
         if not length.isdigit() or int(length) > SINGLE_WRITE_LIMIT_BYTES:
             raise S3Error("EntityTooLarge")
         identity = await _sender(request)
-        bucket = await _legacy_bucket(request.app.state.services, identity)
-        async with request.form(max_files=1, max_fields=_FORM_FIELDS_LIMIT) as form:
+        await _ensure_bucket(request.app.state.services)
+        idle_timeout_s = request.app.state.services.settings.request_body_idle_timeout_s
+        bounded = Request(request.scope, bounded_receive(request.receive, idle_timeout_s))
+        async with bounded.form(max_files=1, max_fields=_FORM_FIELDS_LIMIT) as form:
             file = form.get("file")
             if not isinstance(file, UploadFile):
                 raise S3Error("InvalidArgument", "The form has no file in its field 'file'.")
             name = safe_name(file.filename)
-            record = await _store(_context(request, bucket, identity, name), file)
+            record = await _store(await _context(request, identity, name, "PutObject"), file)
     except ClientDisconnect:
         return Response(status_code=499)
     except (S3Error, IndexFailure, DataPathError) as failure:
@@ -81,6 +90,38 @@ async def upload(request: Request) -> Response:
     url = f"/blob/{quote(name)}"
     body = {"name": name, "size": record.size_bytes, "etag": record.etag, "url": url}
     return JSONResponse(body, status_code=201, headers={"Location": url})
+
+
+def bounded_receive(receive: Receive, idle_timeout_s: float) -> Receive:
+    """The bounds of S3's bodies for a form, which may come without a length and is spooled before it is stored.
+
+    The result raises RequestTimeout, EntityTooLarge.
+    """
+    left_bytes = SINGLE_WRITE_LIMIT_BYTES + _FORM_OVERHEAD_BYTES
+
+    async def receive_within_bounds() -> MutableMapping[str, Any]:
+        nonlocal left_bytes
+        try:
+            async with asyncio.timeout(idle_timeout_s):
+                message = await receive()
+        except TimeoutError as late:
+            raise S3Error("RequestTimeout") from late
+        left_bytes -= len(message.get("body", b""))
+        if left_bytes < 0:
+            raise S3Error("EntityTooLarge")
+        return message
+
+    return receive_within_bounds
+
+
+def refuse_other_sites(headers: Mapping[str, str]) -> None:
+    """Raise AccessDenied for a form of another site: browsers send it without asking, and add only its Origin.
+
+    Where no credentials are needed, every page that a user of this machine looks at could write here otherwise.
+    """
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != headers.get("host"):
+        raise S3Error("AccessDenied")
 
 
 async def _store(context: Context, file: UploadFile) -> ObjectRecord:
@@ -95,7 +136,7 @@ async def _store(context: Context, file: UploadFile) -> ObjectRecord:
         etag=stored.md5.hex(),
         size_bytes=stored.size_bytes,
         modified_ms=context.now_ms,
-        owner_id=context.identity.canonical_id,
+        owner_id=(await access_of_write(context)).owner_id,
         headers=(("content-type", content_type.encode().decode("latin-1")),),
         checksum=stored.checksum,
         extents=stored.extents,
@@ -108,14 +149,13 @@ async def blob(request: Request) -> Response:
     """GET, HEAD and DELETE /blob/{name}."""
     name: str = request.path_params["name"]
     try:
-        services: Services = request.app.state.services
         identity = await _sender(request)
+        operation = {"DELETE": "DeleteObject", "HEAD": "HeadObject"}.get(request.method, "GetObject")
         try:
-            bucket = await services.index.get_bucket(services.settings.legacy_bucket)
+            context = await _context(request, identity, name, operation)
         except NoSuchBucket as missing:
             raise S3Error("NoSuchKey", Key=name) from missing
-        authorize(identity, bucket)
-        context = _context(request, bucket, identity, name)
+        bucket = context.target_bucket
         params: Input = {"Bucket": bucket.name, "Key": name}
         if (wanted := request.headers.get("range")) is not None:
             params["Range"] = wanted
@@ -159,6 +199,7 @@ async def _sender(request: Request) -> Identity:
     services: Services = request.app.state.services
     header = request.headers.get("authorization")
     if header is None and services.settings.legacy_anonymous:
+        refuse_other_sites(request.headers)
         return _root(services)
     scheme, _, token = (header or "").partition(" ")
     if scheme.lower() != "basic":
@@ -180,11 +221,11 @@ def _root(services: Services) -> Identity:
     return root.identity
 
 
-async def _legacy_bucket(services: Services, identity: Identity) -> BucketRecord:
+async def _ensure_bucket(services: Services) -> None:
     """The bucket behind the old routes, which the first upload makes; it belongs to the root user."""
     name = services.settings.legacy_bucket
     try:
-        bucket = await services.index.get_bucket(name)
+        await services.index.get_bucket(name)
     except NoSuchBucket:
         root = _root(services)
         # When another upload was first, the bucket is there all the same.
@@ -195,32 +236,43 @@ async def _legacy_bucket(services: Services, identity: Identity) -> BucketRecord
                 services.settings.region,
                 now_ms=int(datetime.now(UTC).timestamp() * 1000),
                 limit=services.settings.bucket_limit,
+                configs={OWNERSHIP: Ownership.BUCKET_OWNER_ENFORCED.value.encode()},
             )
-        bucket = await services.index.get_bucket(name)
-    authorize(identity, bucket)
-    return bucket
 
 
-def _context(request: Request, bucket: BucketRecord, identity: Identity, name: str) -> Context:
-    headers = Headers.from_raw(request.scope["headers"])
+async def _context(request: Request, identity: Identity, name: str, operation: str) -> Context:
+    """The request as the operation of S3 that it comes to; raises AccessDenied, NoSuchBucket."""
+    services: Services = request.app.state.services
     raw_path: bytes = request.scope["raw_path"]
-    return Context(
+    asker = Sender(
+        identity=identity,
         request=S3Request(
             method=request.method,
             raw_path=raw_path,
             raw_query=b"",
-            headers=headers,
+            headers=Headers.from_raw(request.scope["headers"]),
             secure=request.url.scheme == "https",
-            bucket=bucket.name,
+            bucket=services.settings.legacy_bucket,
             key=name,
             query=NO_PARAMS,
         ),
-        request_id=secrets.token_hex(8).upper(),
         now=datetime.now(UTC),
+        region=services.settings.region,
+        client_address=request.client.host if request.client else None,
+        claim=None,
+    )
+    access = AccessCheck(asker)
+    bucket, found = await authorize(services.index, access, operation)
+    return Context(
+        request=asker.request,
+        request_id=secrets.token_hex(8).upper(),
+        now=asker.now,
         identity=identity,
         payload=EMPTY_PAYLOAD,
-        services=request.app.state.services,
+        services=services,
         bucket=bucket,
+        access=access,
+        found=found,
     )
 
 

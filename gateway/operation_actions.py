@@ -207,6 +207,9 @@ def needs_of(operation: str, request: S3Request) -> tuple[Need, ...] | None:
     if operation in _WRITES:
         extras = dict.fromkeys(need for header, need in _EXTRAS.items() if header in request.headers)
         needs = (*needs, *extras)
-    if (request.headers.get(BYPASS_HEADER) or "").lower() == "true" and operation in ("DeleteObject", "PutObjectRetention"):
+    if (request.headers.get(BYPASS_HEADER) or "").lower() == "true" and operation in (
+        "DeleteObject",
+        "PutObjectRetention",
+    ):
         needs = (*needs, BYPASS_GOVERNANCE)
     return needs

@@ -179,6 +179,12 @@ class GatewaySettings:
         parse_object_ownership,
         "who owns the objects of new buckets: BucketOwnerEnforced (no ACLs), BucketOwnerPreferred, ObjectWriter",
     )
+    sigv2: bool = _setting(
+        "CAIRN_SIGV2",
+        False,
+        parse_flag,
+        "take Signature Version 2 in Authorization headers and POST forms too, not in presigned URLs alone",
+    )
     legacy_bucket: str = _setting(
         "CAIRN_LEGACY_BUCKET", "blobs", parse_text, "bucket behind POST /upload and /blob/NAME"
     )

@@ -252,7 +252,7 @@ def grants_permission(
 
 def _includes(grantee: Grantee, requester_id: str, ignore_public: bool) -> bool:
     if grantee.kind is GranteeKind.USER:
-        return grantee.name == requester_id
+        return grantee.name == requester_id and not (ignore_public and requester_id == ANONYMOUS_ID)
     if ignore_public or grantee.kind is GranteeKind.EMAIL:
         return False
     if grantee.name == ALL_USERS:

@@ -22,6 +22,7 @@ Fields = Mapping[str, str]
 
 #: Fields that no condition needs to name: they carry the policy and prove it, or are what it is about.
 _UNCONDITIONED: Final = frozenset({"policy", "x-amz-signature", "file", "awsaccesskeyid", "signature"})
+_POLICY: Final = "policy"
 _IGNORED_PREFIX: Final = "x-ignore-"
 _LENGTH_RANGE: Final = "content-length-range"
 _SIZE_DIGITS_LIMIT: Final = 19
@@ -103,6 +104,18 @@ class PostPolicy:
         ]
         if extra:
             raise _denied(f"Extra input fields: {', '.join(sorted(extra))}")
+
+
+def check_form(fields: Fields, now: datetime) -> LengthRange:
+    """Hold a form against its policy, if it has one; the sizes that its file may have.
+
+    Raises InvalidPolicyDocument, AccessDenied.
+    """
+    if _POLICY not in fields:
+        return LengthRange()
+    policy = parse_policy(fields[_POLICY])
+    policy.check(fields, now)
+    return policy.length_range
 
 
 def parse_policy(encoded: str) -> PostPolicy:

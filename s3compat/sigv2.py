@@ -1,9 +1,9 @@
-"""Presigned URLs of Signature Version 2: read, and proved.
+"""Signature Version 2 of presigned URLs and Authorization headers: read, and proved.
 
 AWS has deprecated Version 2 and says so, but boto3 and version 1 of the aws command line still presign with it for
 us-east-1 unless they are told otherwise (botocore: S3 presigning defaults to sigv2 in regions that have it), so a
-store without it cannot be used with their default. The Authorization header of Version 2, which no client in use
-sends any more, stays refused: see sigv4.py.
+store without it cannot be used with their default. The Authorization header of Version 2 is for clients that know
+nothing else; the caller decides whether it is taken. Forms are in post_signature.py.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html
 """
@@ -22,6 +22,7 @@ from s3compat.httpdate import format_iso_date
 from s3compat.request import S3Request
 from s3compat.service_model import load
 from s3compat.signing import same_signature, signature_mismatch
+from s3compat.sigv4 import request_time
 
 #: Parameters that are signed because they change the answer. Those that select an operation are signed too, all that
 #: the service model knows: otherwise whoever holds a URL could make it do something else.
@@ -40,16 +41,22 @@ _SIGNED_VALUES: Final = frozenset(
 )
 #: Selects nothing but the form of the listing, and is younger than Version 2: no client signs it.
 _NEVER_SIGNED: Final = frozenset({"list-type"})
+_SCHEME: Final = "AWS "
 _EPOCH_SECONDS: Final = re.compile(r"[0-9]{1,11}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PresignedClaim:
-    """What a presigned URL of Version 2 says of itself; `expires` is what was signed, seconds since 1970."""
+class OldClaim:
+    """What a request signed with Version 2 says of itself.
+
+    `moment` is the line of the string to sign that tells the time: of a presigned URL when it expires, in seconds since
+    1970, of a header its Date, "" where x-amz-date is signed in its place.
+    """
 
     access_key: str
     signature: str
-    expires: str
+    moment: str
+    presigned: bool
 
 
 def is_presigned(request: S3Request) -> bool:
@@ -57,7 +64,7 @@ def is_presigned(request: S3Request) -> bool:
     return "AWSAccessKeyId" in request.query and "Signature" in request.query
 
 
-def parse_presigned(request: S3Request, now: datetime) -> PresignedClaim:
+def parse_presigned(request: S3Request, now: datetime) -> OldClaim:
     """Read and check the query parameters. Raises S3Error AccessDenied (incomplete, malformed, expired)."""
     found = {name: request.query.get(name) or "" for name in ("AWSAccessKeyId", "Signature", "Expires")}
     if not all(found.values()):
@@ -75,10 +82,32 @@ def parse_presigned(request: S3Request, now: datetime) -> PresignedClaim:
             Expires=format_iso_date(datetime.fromtimestamp(int(expires), UTC)),
             ServerTime=format_iso_date(now),
         )
-    return PresignedClaim(access_key=found["AWSAccessKeyId"], signature=found["Signature"], expires=expires)
+    return OldClaim(access_key=found["AWSAccessKeyId"], signature=found["Signature"], moment=expires, presigned=True)
 
 
-def verify(claim: PresignedClaim, request: S3Request, secret_key: str) -> None:
+def is_signed(request: S3Request) -> bool:
+    """Whether the Authorization header claims a signature of Version 2."""
+    return (request.headers.get("authorization") or "").startswith(_SCHEME)
+
+
+def parse_header(request: S3Request, now: datetime) -> OldClaim:
+    """Read and check the Authorization header. Raises S3Error InvalidArgument, AccessDenied, RequestTimeTooSkewed."""
+    headers = request.headers
+    authorization = headers.get("authorization") or ""
+    access_key, colon, signature = authorization.removeprefix(_SCHEME).strip().partition(":")
+    if not colon or not access_key or not signature:
+        raise S3Error(
+            "InvalidArgument",
+            "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature",
+            ArgumentName="Authorization",
+            ArgumentValue=authorization,
+        )
+    request_time(headers, now)
+    moment = "" if "x-amz-date" in headers else headers.get("date") or ""
+    return OldClaim(access_key=access_key, signature=signature, moment=moment, presigned=False)
+
+
+def verify(claim: OldClaim, request: S3Request, secret_key: str) -> None:
     """Prove the claim with the secret key of its access key. Raises S3Error SignatureDoesNotMatch."""
     to_sign = string_to_sign(claim, request)
     digest = hmac.digest(secret_key.encode(), to_sign, "sha1")
@@ -87,17 +116,20 @@ def verify(claim: PresignedClaim, request: S3Request, secret_key: str) -> None:
         raise signature_mismatch(access_key=claim.access_key, signature=claim.signature, to_sign=shown)
 
 
-def string_to_sign(claim: PresignedClaim, request: S3Request) -> bytes:
+def string_to_sign(claim: OldClaim, request: S3Request) -> bytes:
     """Method, Content-MD5, Content-Type, Expires, the x-amz-* headers, and what is addressed."""
     headers = request.headers
     own = (headers.get("content-md5") or "", headers.get("content-type") or "")
-    text = "\n".join((request.method, *own, claim.expires, _amz_headers(request) + _resource(request)))
+    text = "\n".join((request.method, *own, claim.moment, _amz_headers(claim, request) + _resource(request)))
     return text.encode("latin-1")
 
 
-def _amz_headers(request: S3Request) -> str:
+def _amz_headers(claim: OldClaim, request: S3Request) -> str:
     """The x-amz-* headers, which a URL may carry as parameters too: all of them are signed, whoever added them."""
-    found = {name.lower(): _bytes(value) for name, value in request.query.items() if name.lower().startswith("x-amz-")}
+    found: dict[str, str] = {}
+    if claim.presigned:
+        query = [(name.lower(), value) for name, value in request.query.items()]
+        found = {name: _bytes(value) for name, value in query if name.startswith("x-amz-")}
     found |= {name: request.headers.get(name) or "" for name in request.headers if name.startswith("x-amz-")}
     return "".join(f"{_bytes(name)}:{found[name].strip()}\n" for name in sorted(found))
 

@@ -152,7 +152,7 @@ def sign_request_headers(
 
 def _parse_header(authorization: str, headers: Headers, now: datetime, region: str | None) -> SignatureClaim:
     # AWS looks at the date before it looks at what is signed.
-    timestamp = _request_time(headers, now)
+    timestamp = request_time(headers, now)
     scheme, space, rest = authorization.partition(" ")
     if not space:
         _refuse_authorization("Authorization header is invalid -- one and only one ' ' (space) required", authorization)
@@ -200,7 +200,7 @@ def _components(text: str) -> dict[str, str]:
     return found
 
 
-def _request_time(headers: Headers, now: datetime) -> datetime:
+def request_time(headers: Headers, now: datetime) -> datetime:
     """X-Amz-Date if there is one, else Date. A broken X-Amz-Date is not made good by a Date."""
     text = headers.get("x-amz-date")
     if text is None:

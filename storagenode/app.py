@@ -27,7 +27,7 @@ from storagenode.threads import Threads
 
 _log = logging.getLogger(__name__)
 
-_READ_BUFFER_BYTES = 1024 * 1024  # of each connection; more did not make puts faster, 64 KiB made them slower
+_READ_BUFFER_BYTES = 1024 * 1024  # of each connection; up to twice as much may wait in it
 _FIELD_LIMIT_BYTES = 2 * ORIGIN_LIMIT_BYTES  # of a header: an origin in base64 fits
 _KEEPALIVE_S = 75.0  # above the client's (transport.py)
 _STOP_TIMEOUT_S = 5.0  # for requests under way when the node is told to stop
@@ -93,8 +93,8 @@ def run_node(settings: NodeSettings, *, disk: Disk | None = None) -> None:
         if settings.parent_pid:
             die_with_parent(settings.parent_pid)
         _raise_descriptor_limit()
-        # The standard event loop: it was as fast as uvloop or faster in both directions, for large bodies and
-        # small ones, since what a node does is moving big buffers.
+        # The standard event loop: uvloop was no faster with large bodies, where a node's time goes into copying,
+        # nor with small ones, where it goes into system calls.
         asyncio.run(_Node(settings, disk or Disk()).run())
     except (StartFailed, ParentGone) as error:
         sys.exit(f"cairn node: {error}")
@@ -108,7 +108,6 @@ class _Node:
         self._disk = disk
         self._directory = os.path.abspath(settings.directory)
         self._store, self._node_id = self._open()
-        self._quarantine_told = 0
 
     async def run(self) -> None:
         stop = asyncio.Event()

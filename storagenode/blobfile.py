@@ -100,8 +100,7 @@ class Footer:
 
 
 def make_header(blob_id: str, origin: bytes, size_bytes: int) -> tuple[Layout, bytes]:
-    """The layout of a new blob file, and its header. Raises ValueError for an id or origin that cannot be
-    stored."""
+    """The layout of a new blob file, and its header. Raises ValueError for an id or origin that cannot be stored."""
     if not is_blob_id(blob_id):
         raise ValueError(f"not a blob id: {blob_id!r}")
     if len(origin) > ORIGIN_LIMIT_BYTES:
@@ -176,8 +175,7 @@ def info(layout: Layout, footer: Footer) -> BlobInfo:
 
 
 def find_damage(layout: Layout, footer: Footer, first_block: int, span: memoryview) -> int | None:
-    """The number of the first bad block among those that `span` should hold whole, from first_block on, or
-    None."""
+    """The number of the first bad block among those that `span` should hold whole, from first_block on, or None."""
     seed = _seed(layout.blob_id)
     for number, start in enumerate(range(0, len(span), layout.block_bytes), first_block):
         checksum = xxhash.xxh3_64_intdigest(span[start : start + layout.block_bytes], seed=(seed + number) & _MASK)

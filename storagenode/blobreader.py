@@ -62,8 +62,7 @@ class BlobReader:
         self._disk.close(self._descriptor)
 
     def read(self, offset: int, length: int) -> memoryview:
-        """A range that must lie within the blob (else InvalidRequest), from whole blocks, each of them
-        verified."""
+        """A range that must lie within the blob (else InvalidRequest), from whole blocks, each of them verified."""
         if offset < 0 or length < 0 or offset + length > self.info.size_bytes:
             raise InvalidRequest(f"{self._blob_id}: bytes {offset}+{length} of {self.info.size_bytes}")
         if not length:
@@ -94,7 +93,10 @@ class BlobReader:
             try:
                 return attempt()
             except Damaged as second:
-                self._set_aside(self._descriptor)
+                try:
+                    self._set_aside(self._descriptor)
+                except OSError as error:
+                    _log.error("blob %s is damaged and cannot be quarantined: %r", self._blob_id, error)
                 raise BlobCorrupt(f"{self._blob_id}: {second}") from second
 
     def _read_structure(self) -> tuple[Layout, Footer]:

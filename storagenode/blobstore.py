@@ -39,8 +39,10 @@ class DirectoryInUse(Exception):
 
 
 class BlobStore:
-    """Opens DIR on construction: makes what is missing, wipes temporary files. Raises DirectoryInUse,
-    OSError."""
+    """Opens DIR, an absolute path, on construction: makes what is missing, wipes temporary files.
+
+    Raises DirectoryInUse, OSError.
+    """
 
     def __init__(
         self, disk: Disk, directory: str, *, clock_ms: Callable[[], int], reserve_bytes: int | None = None
@@ -63,8 +65,7 @@ class BlobStore:
         self.quarantined = len(disk.names(self._quarantine))
         self._tree = BlobTree(disk, f"{directory}/blobs")
         self._numbers = itertools.count()  # of temporary files
-        # Publishing, deleting and quarantining one blob exclude each other; unrelated blobs may share a
-        # stripe.
+        # Publishing, deleting and quarantining one blob exclude each other. Unrelated blobs may share a stripe.
         self._stripes = [threading.RLock() for _ in range(_STRIPES)]
 
     def close(self) -> None:
@@ -74,8 +75,7 @@ class BlobStore:
             self._lock = None
 
     def begin(self, blob_id: str, origin: bytes, size_bytes: int) -> BlobWriter:
-        """A writer for a new blob, to be closed by publish() or its discard(). Raises NodeFull,
-        InvalidRequest."""
+        """A writer for a new blob, to be closed by publish() or its discard(). Raises NodeFull, InvalidRequest."""
         try:
             layout, header = blobfile.make_header(blob_id, origin, size_bytes)
         except ValueError as error:
@@ -97,9 +97,8 @@ class BlobStore:
                 if not self._holds(path, layout, footer):
                     self._disk.rename(writer.path, path)
                     writer.published()
-            # Until its directory is on disk the name can still be lost, and the bytes with it. A blob that
-            # was here before needs it as well: whoever renamed it may have been stopped before coming this
-            # far.
+            # Until its directory is on disk the name can still be lost, and the bytes with it. A blob that was
+            # here before needs it as well: whoever renamed it may have been stopped before coming this far.
             self._tree.sync(layout.blob_id)
         writer.discard()
         return StoredBlob(size_bytes=layout.size_bytes, digest=footer.digest)
@@ -129,7 +128,9 @@ class BlobStore:
                 except FileNotFoundError:
                     existed = False
             # Also when nothing was there: the unlink of an earlier, interrupted call may not be durable yet.
-            self._tree.sync(blob_id)
+            # Without a directory there is nothing to make durable: prune() removes it after such an fsync.
+            with suppress(FileNotFoundError):
+                self._tree.sync(blob_id)
         if self._clock_ms() - blob_time_ms(blob_id) > _PRUNE_AFTER_MS:
             self._tree.prune(blob_id)
         return existed
@@ -154,8 +155,7 @@ class BlobStore:
         return BlobReader(self._disk, path, blob_id, lambda descriptor: self._set_aside(blob_id, path, descriptor))
 
     def _holds(self, path: str, layout: Layout, footer: Footer) -> bool:
-        """Whether the blob is here already, whole. A damaged copy is set aside, to be replaced by the new
-        one."""
+        """Whether the blob is here already, whole. A damaged copy is set aside, to be replaced by the new one."""
         if not self._disk.exists(path):
             return False
         try:
@@ -169,8 +169,7 @@ class BlobStore:
         return True
 
     def _set_aside(self, blob_id: str, path: str, descriptor: int) -> None:
-        """Move a file whose bytes are damaged to quarantine, where no read finds it and nothing deletes
-        it."""
+        """Move a file whose bytes are damaged to quarantine, where no read finds it and nothing deletes it."""
         with self._tree.hold(blob_id), self._stripe(blob_id):
             if not self._disk.is_same_file(descriptor, path):
                 return  # set aside or deleted by another thread, and perhaps replaced by a good copy since

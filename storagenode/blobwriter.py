@@ -12,8 +12,7 @@ from storagenode.errors import InvalidRequest, disk_errors
 from storagenode.space import Promise
 
 _WRITEBACK_BYTES = 8 * 1024 * 1024
-"""Ask for write-out after so many bytes: the fsync of 64 MiB then took 10-20 ms instead of 35 on the disk
-measured."""
+"""Ask for write-out after so many bytes: the fsync of 64 MiB then took 10-20 ms instead of 35 on the disk measured."""
 
 _WRITE_BYTES = 256 * 1024
 """Less than this waits for more, or for the end."""

@@ -65,8 +65,7 @@ class Disk:
         return os.fstat(descriptor).st_size
 
     def start_writeback(self, descriptor: int, offset: int, size_bytes: int) -> None:
-        """Let the kernel begin writing a range out, so that the fsync to come finds less to do; a mere
-        hint."""
+        """Let the kernel begin writing a range out, so that the fsync to come finds less to do; a mere hint."""
         if _sync_file_range is not None:
             _sync_file_range(descriptor, offset, size_bytes, _SYNC_FILE_RANGE_WRITE)
 
@@ -104,7 +103,7 @@ class Disk:
         """Names in a directory, in no order; none when there is no such directory."""
         try:
             return os.listdir(directory)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def make_directory(self, path: str) -> None:
@@ -136,8 +135,7 @@ class Disk:
     # --- the file system ---
 
     def lock(self, path: str) -> int | None:
-        """Take the lock file at path for the life of the process (or until closed); None when another holds
-        it."""
+        """Take the lock file at path for the life of the process (or until closed); None when another holds it."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -61,8 +61,7 @@ class FrameReader:
         return self._content_left == 0 and self._hasher is None
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The pieces of the frames completed by this one. Raises FrameDamaged; also for bytes past the
-        end."""
+        """The pieces of the frames completed by this one. Raises FrameDamaged; also for bytes past the end."""
         verified: list[bytes] = []
         while piece:
             if self._hasher is None:

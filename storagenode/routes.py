@@ -19,7 +19,7 @@ from storagenode import frames, protocol
 from storagenode.blobreader import BlobReader
 from storagenode.blobstore import BlobStore
 from storagenode.blobwriter import BlobWriter
-from storagenode.errors import InvalidRequest, NodeError, NodeRefused
+from storagenode.errors import InvalidRequest, NodeError, NodeFailed, NodeRefused
 from storagenode.guard import RequestGuard
 from storagenode.protocol import NodeHealth, NodeIdentity, RequestToSign, StoredBlob
 from storagenode.threads import Threads, settled
@@ -139,7 +139,7 @@ class Routes:
         first_offset, first_length = next(frames.frames(offset, length), (offset, 0))
         try:
             frame = _read_frame(reader, first_offset, first_length)
-        except NodeError:
+        except BaseException:
             reader.close()
             raise
         if first_length < length:
@@ -162,11 +162,8 @@ class Routes:
                 frame = await settled(upcoming)
             await _write_frame(response, frame)
         except (NodeError, TimeoutError) as error:
-            # The head said 200 and a length: only a cut connection tells the client that this is not the
-            # blob.
+            # The head said 200 and a length: only a cut connection tells the client that this is not the blob.
             _log.warning("answer with blob %s cut off: %r", _blob_id(request), error)
-            if request.transport is not None:
-                request.transport.abort()
             raise ConnectionResetError("cut off") from error
         finally:
             if upcoming is not None:
@@ -228,11 +225,18 @@ def authentication(guard: RequestGuard) -> Middleware:
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer a NodeError with its status and name."""
+    """Answer a NodeError with its status and name; end a connection that is no good any more."""
     try:
         return await handler(request)
+    except ConnectionError as error:
+        # The client is gone or to be cut off. aiohttp finds out when it tries to send this answer; it would
+        # take the exception for a mistake of ours.
+        _log.debug("%s %s broken off: %r", request.method, request.path, error)
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
     except NodeError as error:
-        level = logging.ERROR if error.status >= 500 else logging.INFO
+        level = logging.ERROR if isinstance(error, NodeFailed) else logging.INFO
         _log.log(level, "%s %s: %r", request.method, request.path, error)
         answer = web.Response(
             status=error.status, text=str(error), headers={protocol.ERROR_HEADER: type(error).__name__}

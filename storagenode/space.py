@@ -1,5 +1,4 @@
-"""How much a node may still take: the disk's free space less a reserve and what is promised to writes in
-flight."""
+"""How much a node may still take: the disk's free space less a reserve and what is promised to writes in flight."""
 
 import threading
 
@@ -52,8 +51,7 @@ class SpaceLedger:
         return DiskSpace(capacity_bytes=space.capacity_bytes, free_bytes=max(0, free))
 
     def promise(self, size_bytes: int) -> Promise:
-        """Hold space for a file of size_bytes until the promise is released. Raises NodeFull when it would
-        not fit."""
+        """Hold space for a file of size_bytes until the promise is released. Raises NodeFull when it would not fit."""
         rounded = -(-size_bytes // _ALLOCATION_BYTES) * _ALLOCATION_BYTES
         # Asked outside the lock: a system call gives up the interpreter, and everybody would queue for both.
         free_bytes = self._disk.space(self._directory).free_bytes - self.reserve_bytes

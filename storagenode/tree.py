@@ -19,10 +19,11 @@ _OUTER_DIGITS = 6
 _INNER_DIGITS = 2
 _PREFIX_DIGITS = _OUTER_DIGITS + _INNER_DIGITS
 
+_DURABLE_LIMIT = 10_000  # directories remembered; a day of constant writing makes 1,300
+
 
 class BlobTree:
-    """Where the file of a blob lies, and what must be fsynced for its name to last. Safe to use from many
-    threads."""
+    """Where the file of a blob lies, and what must be fsynced for its name to last. For many threads."""
 
     def __init__(self, disk: Disk, root: str) -> None:
         self._disk = disk
@@ -58,15 +59,11 @@ class BlobTree:
             yield
 
     def sync(self, blob_id: str) -> None:
-        """Make the entry of a blob durable, be it there or gone. Nothing to do where there is no directory.
+        """Make the entry of a blob durable, be it there or gone. Raises FileNotFoundError without its directory.
 
-        To be called within place() or hold(): otherwise another thread's prune() could remove the directory
-        first, and a directory that is gone would be taken for names that are durably gone.
+        To be called within place() or hold(), or another thread's prune() may remove the directory first.
         """
-        try:
-            self._syncs.fsync(self._leaf(blob_id))
-        except FileNotFoundError:
-            return
+        self._syncs.fsync(self._leaf(blob_id))
 
     def prune(self, blob_id: str) -> None:
         """Remove the directory of a deleted blob if it is empty and nobody is about to use it.
@@ -121,6 +118,8 @@ class BlobTree:
         self._disk.make_directory(directory)
         self._syncs.fsync(parent)
         with self._lock:
+            if len(self._durable) >= _DURABLE_LIMIT:
+                self._durable.clear()
             self._durable.add(directory)
 
 

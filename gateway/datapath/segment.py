@@ -132,8 +132,11 @@ class SegmentWrite:
 
     def abort(self) -> tuple[list[BlobAt], list[asyncio.Task[None]]]:
         """Stop sending; gives the blobs that may be on nodes and the tasks that are ending."""
-        for task in self._tried.values():
-            task.cancel()
+        for replica in self._running:
+            # A put that is only waiting for its answer is let end: the node would store the blob anyway, and
+            # perhaps only after it was told to delete it.
+            if replica.task is not None and not self._window.sent_all(replica.cursor):
+                replica.task.cancel()
         return [(node_id, self._blob_id) for node_id in self._tried], list(self._tried.values())
 
     def leftovers(self, segment: Segment) -> list[BlobAt]:

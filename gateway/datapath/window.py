@@ -58,6 +58,10 @@ class BlockWindow:
         """Whether the cursor has taken all there is so far."""
         return cursor.position == self._first + len(self._blocks)
 
+    def sent_all(self, cursor: Cursor) -> bool:
+        """Whether the cursor has taken all there will ever be."""
+        return self._closed and self.exhausted(cursor)
+
     def open_cursor(self) -> Cursor:
         """A cursor at the first byte; only while `replayable`."""
         cursor = Cursor(self)

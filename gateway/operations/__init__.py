@@ -10,6 +10,7 @@ from gateway.operations import (
     attributes,
     buckets,
     completing,
+    cors,
     deleting,
     listing,
     multipart,
@@ -28,6 +29,7 @@ HANDLERS: dict[str, Handler] = {
     "CreateBucket": buckets.create_bucket,
     "CreateMultipartUpload": multipart.create_multipart_upload,
     "DeleteBucket": buckets.delete_bucket,
+    "DeleteBucketCors": cors.delete_bucket_cors,
     "DeleteBucketOwnershipControls": ownership.delete_bucket_ownership_controls,
     "DeleteBucketPolicy": policies.delete_bucket_policy,
     "DeleteBucketTagging": tagging.delete_bucket_tagging,
@@ -36,6 +38,7 @@ HANDLERS: dict[str, Handler] = {
     "DeleteObjects": deleting.delete_objects,
     "DeletePublicAccessBlock": ownership.delete_public_access_block,
     "GetBucketAcl": acls.get_bucket_acl,
+    "GetBucketCors": cors.get_bucket_cors,
     "GetBucketLocation": buckets.get_bucket_location,
     "GetBucketOwnershipControls": ownership.get_bucket_ownership_controls,
     "GetBucketPolicy": policies.get_bucket_policy,
@@ -57,6 +60,7 @@ HANDLERS: dict[str, Handler] = {
     "ListObjectsV2": listing.list_objects_v2,
     "ListParts": multipart.list_parts,
     "PutBucketAcl": acls.put_bucket_acl,
+    "PutBucketCors": cors.put_bucket_cors,
     "PutBucketOwnershipControls": ownership.put_bucket_ownership_controls,
     "PutBucketPolicy": policies.put_bucket_policy,
     "PutBucketRequestPayment": ownership.put_bucket_request_payment,
@@ -70,5 +74,5 @@ HANDLERS: dict[str, Handler] = {
     "UploadPartCopy": multipart.upload_part_copy,
 }
 
-#: Operations that name a bucket which need not exist yet.
-WITHOUT_BUCKET = frozenset({"CreateBucket"})
+#: Operations whose body sets tags of an object, which policies may ask for.
+SETS_TAGS = frozenset({"PutObjectTagging"})

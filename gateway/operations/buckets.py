@@ -46,6 +46,9 @@ async def create_bucket(context: Context, params: Input) -> Answer:
             raise S3Error("BucketAlreadyExists", BucketName=name) from exists
         if region != CLASSIC_REGION:
             raise S3Error("BucketAlreadyOwnedByYou", BucketName=name) from exists
+        # AWS: "if you re-create an existing bucket that you already own in us-east-1, Amazon S3 returns 200 OK and
+        # resets the bucket access control lists".
+        await context.index.set_bucket_config(name, ACL, configs.get(ACL))
     return Answer(output={"Location": f"/{name}"})
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
-from gateway.authorization import authorize
+from gateway.condition_values import Subject
 from gateway.context import Context, Input, Output
 from gateway.index.records import BucketRecord, ObjectRecord
 from gateway.operations.times import whole_seconds
@@ -63,13 +63,24 @@ def _malformed(text: str) -> S3Error:
     )
 
 
-async def find_source(context: Context, params: Input) -> CopySource:
-    """The source of a copy; raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed."""
+async def find_source(context: Context, params: Input, *, with_tags: bool = False) -> CopySource:
+    """The source of a copy, whose tags may go along.
+
+    Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied, PreconditionFailed.
+    """
     name, key, version_id = parse_copy_source(params["CopySource"])
-    bucket = await context.index.get_bucket(name)
-    authorize(context.identity, bucket, context.request.headers.get("x-amz-source-expected-bucket-owner"))
     check_version_id(version_id)
-    _, record = await context.index.get_object(name, key, version_id)
+    bucket, record = await context.index.get_object(name, key, version_id)
+    context.access.require_source(
+        Subject(
+            bucket=bucket,
+            key=key,
+            version_id=version_id,
+            record=None if record is None or record.delete_marker else record,
+        ),
+        Subject(bucket=context.target_bucket, key=context.key),
+        with_tags=with_tags,
+    )
     if record is None and version_id is not None:
         raise S3Error("NoSuchVersion", Key=key, VersionId=version_id)
     if record is None or (record.delete_marker and version_id is None):

@@ -61,7 +61,7 @@ async def delete_objects(context: Context, params: Input) -> Answer:
     wanted: list[Input] = document.get("Objects") or []
     if not 1 <= len(wanted) <= KEYS_LIMIT:
         raise S3Error("MalformedXML")
-    deletions, errors = _split(wanted)
+    deletions, errors = _split(context, wanted)
     results = await context.index.delete_objects(
         context.target_bucket.name,
         deletions,
@@ -83,8 +83,8 @@ async def delete_objects(context: Context, params: Input) -> Answer:
     return Answer(output=output)
 
 
-def _split(wanted: list[Input]) -> tuple[list[Deletion], list[Output]]:
-    """The deletes that can be tried, and errors for keys that no object can have."""
+def _split(context: Context, wanted: list[Input]) -> tuple[list[Deletion], list[Output]]:
+    """The deletes that may be tried, and errors for those that may not and for keys that no object can have."""
     deletions: list[Deletion] = []
     errors: list[Output] = []
     for entry in wanted:
@@ -103,6 +103,9 @@ def _split(wanted: list[Input]) -> tuple[list[Deletion], list[Output]]:
             check_version_id(version_id)
         except S3Error:
             errors.append(_error(key, version_id, S3Error("NoSuchVersion")))
+            continue
+        if not context.access.may_delete(context.target_bucket, key, version_id):
+            errors.append(_error(key, version_id, S3Error("AccessDenied")))
             continue
         deletions.append(Deletion(key=key, version_id=version_id, if_match=_etag(entry.get("ETag"))))
     return deletions, errors

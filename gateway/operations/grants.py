@@ -97,7 +97,8 @@ async def resolved(credentials: CredentialStore, grants: Grants) -> Grants:
             ids[email] = found.canonical_id
     with_ids = acl.resolve(grants, ids)
     for canonical_id in acl.user_ids(grants):
-        if await credentials.find_by_id(canonical_id) is None:
+        # A grant to the anonymous user would be public without counting as public.
+        if canonical_id == ANONYMOUS_ID or await credentials.find_by_id(canonical_id) is None:
             raise S3Error(
                 "InvalidArgument", "Invalid id", ArgumentName="CanonicalUser/ID", ArgumentValue=canonical_id[:1024]
             )
@@ -113,7 +114,8 @@ def refuse_public(bucket: BucketRecord, grants: Grants) -> None:
 async def described_acl(context: Context, owner_id: str, grants: Grants) -> Output:
     """An ACL under AWS's member names."""
     entries = []
-    for grant in grants:
+    # The order means nothing; clients have come to expect the groups first.
+    for grant in sorted(grants, key=lambda grant: grant.grantee.kind is not GranteeKind.GROUP):
         grantee = grant.grantee
         if grantee.kind is GranteeKind.GROUP:
             entry: Output = {"Type": grantee.kind.value, "URI": grantee.name}

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
 """
 
-from gateway.bucket_access import POLICY, bucket_acl, bucket_policy, public_access_block
+from gateway.bucket_access import POLICY, bucket_acl, policy_is_public, public_access_block
 from gateway.context import Answer, Context, Input
 from s3compat import acl
 from s3compat.errors import S3Error
@@ -41,6 +41,5 @@ async def delete_bucket_policy(context: Context, params: Input) -> Answer:
 async def get_bucket_policy_status(context: Context, params: Input) -> Answer:
     """GetBucketPolicyStatus: public by its policy, or by an ACL that counts."""
     bucket = context.target_bucket
-    policy = bucket_policy(bucket)
     by_acl = acl.is_public(bucket_acl(bucket)) and not public_access_block(bucket).ignore_public_acls
-    return Answer(output={"PolicyStatus": {"IsPublic": by_acl or (policy is not None and is_public(policy))}})
+    return Answer(output={"PolicyStatus": {"IsPublic": by_acl or policy_is_public(bucket)}})

@@ -54,6 +54,8 @@ async def find_object(context: Context, params: Input) -> ObjectRecord:
     """The version that a read asks for; raises NoSuchKey, NoSuchVersion, MethodNotAllowed."""
     version_id: str | None = params.get("VersionId")
     check_version_id(version_id)
+    if context.found is not None and context.found.version_id == version_id:
+        return there(context, version_id, context.found.record)
     _, record = await context.index.get_object(context.target_bucket.name, context.key, version_id)
     return there(context, version_id, record)
 

@@ -170,7 +170,8 @@ async def copy_object(context: Context, params: Input) -> Answer:
     headers = context.request.headers
     refuse_unsupported(headers)
     check = write_check(headers, context.target_bucket)
-    source = await find_source(context, params)
+    with_tags = _directive(params, "TaggingDirective") == "COPY"
+    source = await find_source(context, params, with_tags=with_tags)
     if source.record.size_bytes > SINGLE_WRITE_LIMIT_BYTES:
         raise S3Error(
             "InvalidRequest",

@@ -168,9 +168,10 @@ class Membership:
                 reachable = True
 
     async def _read_table(self) -> None:
+        asked_at = self._wall_clock()
         seconds, microseconds = await self._connection.command("TIME")
         now_s = int(seconds) + int(microseconds) / 1e6
-        self._ahead_s = now_s - self._wall_clock()
+        self._ahead_s = now_s - (asked_at + self._wall_clock()) / 2
         heartbeats = await self._connection.command("HVALS", keys.nodes())
         self._nodes = {node.node_id: node for node in self._parse_table(heartbeats, now_s)}
         self._read_at = self._clock()

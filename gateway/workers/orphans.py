@@ -31,6 +31,10 @@ FULL_SWEEP_PERIOD_MS = 7 * 24 * 3600 * 1000
 
 QUESTIONS_AT_ONCE = 32
 
+LEASE_SLACK_MS = 1000
+"""A lease is over for us this long after it is over for the index, which is asked about the write only once. Leases
+that ran out stay in the table until another one is taken, which may be never."""
+
 VERDICTS_KEPT = 100_000
 """The nodes are gone through at about the same pace, so that one question serves all replicas of a write."""
 
@@ -81,7 +85,7 @@ class OrphanSweeper:
             now_ms=now_ms,
         )
         state = await self._store.load()
-        leased = await self._note_long_writes(state, sweep.before_ms)
+        leased = await self._note_long_writes(state, sweep)
         nodes = self._membership.live_nodes()
         await all_of(self._sweep_node(node, state, sweep) for node in nodes)
         for write_id in sorted(state.revisits - leased):
@@ -92,12 +96,14 @@ class OrphanSweeper:
             _log.error("blobs from before this index began are kept: was it emptied?", writes=sweep.result.unexplained)
         return sweep.result
 
-    async def _note_long_writes(self, state: SweepState, before_ms: int) -> set[str]:
+    async def _note_long_writes(self, state: SweepState, sweep: "_Pass") -> set[str]:
         """The writes under way; those whose time the cursors are about to pass are noted for later."""
-        members: list[bytes] = await self._connection.command("ZRANGE", keys.write_leases(), 0, -1)
+        members: list[bytes] = await self._connection.command(
+            "ZRANGEBYSCORE", keys.write_leases(), sweep.now_ms - LEASE_SLACK_MS, "+inf"
+        )
         leased = {member.hex() for member in members}
         for write_id in leased - state.revisits:
-            if blob_time_ms(write_id) < before_ms:
+            if blob_time_ms(write_id) < sweep.before_ms:
                 await self._store.add_revisit(write_id)
                 state.revisits.add(write_id)
         return leased
@@ -172,8 +178,9 @@ class OrphanSweeper:
         try:
             verdict = await self._index.condemn(write_id, claimed.origin)
         except OlderThanIndex:
-            sweep.result.unexplained += 1
             verdict = False
+            if write_id not in sweep.verdicts:  # another replica's question may have been answered meanwhile
+                sweep.result.unexplained += 1
         if len(sweep.verdicts) >= VERDICTS_KEPT:
             sweep.verdicts.clear()
         sweep.verdicts[write_id] = verdict

@@ -1,11 +1,12 @@
 """Giving back the bytes that nothing refers to any more, once their grace is over.
 
-The index queues them in the script that unreferences them and hands out an entry at a time that is due; it hands
-it out again later when it was not finished. So an entry whose node is away waits by itself, and no other entry
-waits for it.
+The index queues them in the script that unreferences them and hands out what is due. An entry whose node is away
+is kept in mind and tried again in the next passes, and no other entry waits for it; should this worker end, the
+index hands the entry out again by itself.
 """
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +19,9 @@ from storagenode.client import NodeClient
 from storagenode.protocol import blob_id
 
 ENTRIES_AT_ONCE = 32
+
+MAXIMUM_UNFINISHED = 10_000
+"""Kept in mind; what is more is handed out again by the index after some minutes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -43,6 +47,7 @@ class Reclaimer:
         self._membership = membership
         self._grace_ms = int(grace_s * 1000)
         self._node_timeout_s = node_timeout_s
+        self._unfinished: dict[bytes, ReclaimEntry] = {}
         self._started_at = asyncio.get_running_loop().time()
 
     async def run_once(self) -> ReclaimResult:
@@ -50,6 +55,8 @@ class Reclaimer:
         result = ReclaimResult()
         await self._membership.refresh()
         deleter = BlobDeleter(self._client, self._membership, unknown_nodes_are_gone=self._knows_every_node())
+        for entries in _batches(list(self._unfinished.values())):
+            await all_of(self._reclaim(entry, deleter, result) for entry in entries)
         while entries := await self._index.due_reclaims(grace_ms=self._grace_ms, limit=ENTRIES_AT_ONCE):
             await all_of(self._reclaim(entry, deleter, result) for entry in entries)
         if result.finished or result.unfinished:
@@ -73,8 +80,11 @@ class Reclaimer:
             complete &= await self._delete_extent(extent, deleter, result)
         if not complete:
             result.unfinished += 1
+            if len(self._unfinished) < MAXIMUM_UNFINISHED:
+                self._unfinished[entry.reference] = entry
             return
         await self._index.finish_reclaim(entry)
+        self._unfinished.pop(entry.reference, None)
         result.finished += 1
 
     async def _delete_extent(self, extent: Extent, deleter: BlobDeleter, result: ReclaimResult) -> bool:
@@ -86,3 +96,8 @@ class Reclaimer:
             result.bytes_deleted += done.deleted * segment.size_bytes
             complete &= not done.failed
         return complete
+
+
+def _batches(entries: list[ReclaimEntry]) -> Iterator[list[ReclaimEntry]]:
+    for start in range(0, len(entries), ENTRIES_AT_ONCE):
+        yield entries[start : start + ENTRIES_AT_ONCE]

@@ -1,4 +1,4 @@
-"""Starting clusters that clean up quickly, looking at their files, and waiting for what must come. No test lives here."""
+"""Starting clusters that clean up quickly, looking at their files, waiting for what must come. No test lives here."""
 
 import time
 from collections.abc import Callable

@@ -25,9 +25,9 @@ from tests.interop.signer import UNSIGNED
 from tests.interop.wire import Closed, Connection, connect, signed_request
 
 #: More than one segment of 64 MiB, so that one is complete on its nodes while the next is being written.
-LARGE_BYTES = 100 * MIB
+LARGE_BYTES = 80 * MIB
 #: Enough to be sure that the first segment is complete when as much has been taken.
-PAST_FIRST_SEGMENT_BYTES = 80 * MIB
+PAST_FIRST_SEGMENT_BYTES = 72 * MIB
 READ_FIRST_BYTES = MIB
 
 Start = Callable[[int], CairnServer]
@@ -145,6 +145,20 @@ def test_put_goes_on_when_one_of_three_nodes_is_killed(cluster: Start, s3: Calla
         assert client.get_object(Bucket="bucket", Key="written")["Body"].read() == body
         client.delete_object(Bucket="bucket", Key="written")
         wait_until_nothing_is_stored(server)
+        wait_until_all_nodes_are_written_to(server, client, 3)
+
+
+def wait_until_all_nodes_are_written_to(server: CairnServer, client: Any, replicas: int) -> None:
+    """A gateway avoids a node for a while after it failed: wait until that is over."""
+
+    def has_all_replicas() -> bool:
+        client.put_object(Bucket="bucket", Key="probe", Body=b"x")
+        found = len(published_files(server))
+        client.delete_object(Bucket="bucket", Key="probe")
+        wait_until_nothing_is_stored(server)
+        return found == replicas
+
+    wait_until(has_all_replicas, f"{replicas} replicas of a new object")
 
 
 def test_put_to_too_few_nodes_is_refused_and_leaves_nothing(cluster: Start, s3: Callable[[int], Any]) -> None:

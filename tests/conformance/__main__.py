@@ -76,7 +76,9 @@ def _server(options: argparse.Namespace, scratch: Path) -> Iterator[str]:
         yield options.endpoint
         return
     # The suite predates BucketOwnerEnforced as the ownership of new buckets.
-    with CairnServer.start(scratch / "data", env={"CAIRN_OBJECT_OWNERSHIP": "ObjectWriter"}) as server:
+    with CairnServer.start(
+        scratch / "data", env={"CAIRN_OBJECT_OWNERSHIP": "ObjectWriter", "CAIRN_SIGV2": "on"}
+    ) as server:
         for worker in worker_names(options.workers):
             for role in WORKER_ROLES:
                 _add_user(server, make_account(role, worker))

@@ -183,13 +183,11 @@ def test_malformed_authorization_is_refused(place: Place, authorization: str) ->
 @pytest.mark.parametrize(
     "operation",
     [
-        "GET /{bucket}?acl",
-        "PUT /{bucket}?policy",
-        "GET /{bucket}?website",
-        "PUT /{bucket}/k?acl",
+        "GET /{bucket}?analytics&id=x",
+        "GET /{bucket}?metadataTable",
+        "GET /{bucket}?session",
         "GET /{bucket}/k?torrent",
-        "PUT /{bucket}/k?retention",
-        "POST /{bucket}/k?restore",
+        "PUT /{bucket}/k?renameObject",
         "POST /{bucket}/k?select&select-type=2",
     ],
 )

@@ -1,5 +1,7 @@
-"""Presigned URLs of Version 2: AWS's example, botocore's signer, expiry, and what a URL does not allow."""
+"""Presigned URLs and headers of Version 2: AWS's example, botocore's signer, expiry, and what a URL does not allow."""
 
+import base64
+import hmac
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -10,7 +12,7 @@ from botocore.credentials import Credentials
 
 from s3compat.errors import S3Error
 from s3compat.request import S3Request
-from s3compat.sigv2 import PresignedClaim, is_presigned, parse_presigned, verify
+from s3compat.sigv2 import OldClaim, is_presigned, is_signed, parse_header, parse_presigned, verify
 from tests.s3compat.signing_cases import ACCESS_KEY, NOW, ODD_KEYS, SECRET_KEY, build
 
 # The page's own example, from the days when its bucket was called johnsmith.
@@ -32,7 +34,7 @@ def presign(
     return str(request.url)
 
 
-def authenticate(request: S3Request, now: datetime = NOW) -> PresignedClaim:
+def authenticate(request: S3Request, now: datetime = NOW) -> OldClaim:
     assert is_presigned(request)
     claim = parse_presigned(request, now)
     assert claim.access_key == ACCESS_KEY
@@ -48,7 +50,7 @@ def refused(request: S3Request, now: datetime = NOW) -> S3Error:
 
 def test_example_of_the_page_is_verified() -> None:
     claim = authenticate(build("GET", AWS_EXAMPLE, [], domains=DOMAINS), EXAMPLE_TIME)
-    assert claim.expires == "1175139620"
+    assert claim.moment == "1175139620"
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
@@ -125,3 +127,69 @@ def test_url_expires(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_malformed_expiry_is_refused(expires: str) -> None:
     url = f"http://h/bucket/key?AWSAccessKeyId={ACCESS_KEY}&Signature=x&Expires={quote(expires)}"
     assert refused(build("GET", url, [])).code == "AccessDenied"
+
+
+HEADERS = {"Host": "h", "Content-Type": "text/plain", "x-amz-meta-A": "b", "Date": "Fri, 24 May 2013 00:00:00 GMT"}
+
+
+def sign_header(monkeypatch: pytest.MonkeyPatch, method: str, url: str, headers: dict[str, str]) -> dict[str, str]:
+    """The headers with botocore's Authorization among them; botocore signs the time of NOW."""
+    monkeypatch.setattr(botocore.auth, "formatdate", lambda usegmt: "Fri, 24 May 2013 00:00:00 GMT")
+    request = AWSRequest(method=method, url=url, headers=headers)
+    botocore.auth.HmacV1Auth(Credentials(ACCESS_KEY, SECRET_KEY)).add_auth(request)
+    return dict(request.headers.items())
+
+
+def verify_header(request: S3Request, now: datetime = NOW) -> None:
+    assert is_signed(request)
+    claim = parse_header(request, now)
+    assert claim.access_key == ACCESS_KEY
+    verify(claim, request, SECRET_KEY)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h/bucket/key",
+        "http://h/bucket/k%20%C3%A9?tagging&versionId=x",
+        "http://h/bucket/?list-type=2",
+        "http://h/",
+    ],
+)
+def test_headers_of_botocore_are_verified(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    for method in ("GET", "PUT"):
+        signed = sign_header(monkeypatch, method, url, HEADERS)
+        verify_header(build(method, url, list(signed.items())))
+
+
+def test_x_amz_date_is_signed_in_place_of_date() -> None:
+    # By AWS's page; botocore signs both.
+    date = "Fri, 24 May 2013 00:00:00 GMT"
+    digest = hmac.digest(SECRET_KEY.encode(), f"GET\n\n\n\nx-amz-date:{date}\n/bucket/key".encode(), "sha1")
+    authorization = f"AWS {ACCESS_KEY}:{base64.b64encode(digest).decode()}"
+    sent = [("Date", "Fri, 24 May 2013 01:00:00 GMT"), ("X-Amz-Date", date), ("Authorization", authorization)]
+    verify_header(build("GET", "http://h/bucket/key", sent))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"Content-Type": "text/html"}, {"x-amz-meta-A": "c"}, {"x-amz-acl": "public-read"}, {"Date": None}]
+)
+def test_changed_headers_are_refused(monkeypatch: pytest.MonkeyPatch, changed: dict[str, str | None]) -> None:
+    signed = sign_header(monkeypatch, "PUT", "http://h/bucket/key", HEADERS)
+    sent = [(name, value) for name, value in {**signed, **changed}.items() if value is not None]
+    with pytest.raises(S3Error) as caught:
+        verify_header(build("PUT", "http://h/bucket/key", sent))
+    assert caught.value.code in ("SignatureDoesNotMatch", "AccessDenied")
+
+
+def test_header_is_good_for_fifteen_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = build("GET", "http://h/b/k", list(sign_header(monkeypatch, "GET", "http://h/b/k", HEADERS).items()))
+    verify_header(request, NOW + timedelta(minutes=15))
+    with pytest.raises(S3Error, match="RequestTimeTooSkewed"):
+        verify_header(request, NOW + timedelta(minutes=16))
+
+
+@pytest.mark.parametrize("authorization", ["AWS ", "AWS x", "AWS :x", "AWS x:"])
+def test_malformed_header_is_refused(authorization: str) -> None:
+    with pytest.raises(S3Error, match="InvalidArgument"):
+        parse_header(build("GET", "http://h/b/k", [("Authorization", authorization)]), NOW)

@@ -30,8 +30,7 @@ class _Directory:
 
 
 class SimulatedDisk(Disk):
-    """Starts with an empty, durable directory "/d". Crashes before its `crash_at`-th change, if that is
-    set."""
+    """Starts with an empty, durable directory "/d". Crashes before its `crash_at`-th change, if that is set."""
 
     def __init__(self) -> None:
         top = _Directory()

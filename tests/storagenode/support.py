@@ -1,5 +1,4 @@
-"""What the tests of the storage node share: ids, contents, disks that fail, and a node within the test's
-loop."""
+"""What the tests of the storage node share: ids, contents, disks that fail, and a node within the test's loop."""
 
 import hashlib
 import time

@@ -1,6 +1,7 @@
 """The blob store on a real file system."""
 
 import errno
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -332,6 +333,19 @@ def test_an_input_output_error_on_the_second_look_is_no_proof_of_damage(
     assert quarantined(tmp_path) == []
 
 
+def test_damage_that_cannot_be_quarantined_is_damage_all_the_same(
+    store: BlobStore, disk: FaultyDisk, tmp_path: Path
+) -> None:
+    store.put(blob_id(), ORIGIN, [b"data"])
+    flip_bit(blob_files(tmp_path)[0], 0)
+    disk.fail("rename", OSError(errno.EROFS, "read-only file system"))
+    with pytest.raises(BlobCorrupt):
+        store.stat(blob_id())
+    with pytest.raises(BlobCorrupt):
+        store.stat(blob_id())
+    assert len(quarantined(tmp_path)) == 1
+
+
 def test_a_file_of_a_newer_format_is_left_alone(store: BlobStore, tmp_path: Path) -> None:
     store.put(blob_id(), b"", [b"data"])
     path = blob_files(tmp_path)[0]
@@ -381,6 +395,21 @@ def test_a_failed_write_is_not_acknowledged_and_leaves_no_temporary_file(
     store.put(blob_id(), ORIGIN, [b"data"])
     assert read_all(store, blob_id()) == b"data"
     assert store.space.measure().free_bytes <= Disk().space(str(tmp_path)).free_bytes
+
+
+def test_a_put_whose_directory_vanishes_is_not_acknowledged(store: BlobStore, disk: FaultyDisk, tmp_path: Path) -> None:
+    store.put(blob_id(1), ORIGIN, [b"data"])
+
+    def remove_everything(call: str) -> None:
+        if call == "fsync_directory":
+            disk.script = None
+            shutil.rmtree(next((tmp_path / "blobs").iterdir()))
+
+    disk.script = remove_everything
+    with pytest.raises(NodeFailed):
+        store.put(blob_id(2), ORIGIN, [b"data"])
+    store.put(blob_id(2), ORIGIN, [b"data"])
+    assert read_all(store, blob_id(2)) == b"data"
 
 
 def test_a_file_whose_fsync_failed_is_never_published(store: BlobStore, disk: FaultyDisk, tmp_path: Path) -> None:
@@ -487,6 +516,7 @@ def test_a_listing_leaves_out_what_is_damaged_and_what_is_no_blob(store: BlobSto
     for number in range(3):
         store.put(blob_id(number), ORIGIN, [b"data"])
     flip_bit(blob_files(tmp_path)[1], 0)
-    (blob_files(tmp_path)[0].parent / "zzz").write_text("not ours")
+    for stray in (blob_files(tmp_path)[0].parent / "zzz", tmp_path / "blobs" / "zzz"):
+        stray.write_text("not ours")
     assert names(store.list(after="", before_ms=1 << 48, limit=10)) == [blob_id(0), blob_id(2)]
     assert len(quarantined(tmp_path)) == 1

@@ -340,6 +340,23 @@ async def test_damage_met_midway_breaks_the_answer_after_the_last_good_frame(
         await client.stat(node.address, blob_id())
 
 
+async def test_clients_that_go_away_and_answers_cut_off_are_no_mistakes_in_the_log(
+    node: RunningNode, disk: FaultyDisk, client: NodeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = content(16 * FRAME_BYTES)
+    await put(client, node.address, data)
+    async with client.get(node.address, blob_id(), offset=0, length=len(data)) as stream:
+        await anext(aiter(stream))
+    removed = unlinked(disk)
+    with pytest.raises(ValueError, match="announced"):
+        await client.put(node.address, blob_id(1), size_bytes=len(data) + 1, origin=ORIGIN, body=pieces(data))
+    await removed.wait()
+    flip_bit(blob_files(node.directory)[0], 15 * FRAME_BYTES)
+    await read_until_it_breaks(client, node.address, blob_id(), len(data))
+    await client.health(node.address)
+    assert [record for record in caplog.records if record.exc_info or record.name.startswith("aiohttp")] == []
+
+
 async def test_an_error_of_the_disk_midway_breaks_the_answer(
     node: RunningNode, disk: FaultyDisk, client: NodeClient
 ) -> None:

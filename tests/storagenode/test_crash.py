@@ -1,5 +1,4 @@
-"""Power lost at every single change of the disk: what was acknowledged is there whole, what is there is
-whole."""
+"""Power lost at every single change of the disk: what was acknowledged is there whole, what is there is whole."""
 
 import contextlib
 from collections.abc import Callable

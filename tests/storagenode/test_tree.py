@@ -9,7 +9,7 @@ import pytest
 
 from storagenode.disk import Disk
 from storagenode.tree import BlobTree
-from tests.storagenode.support import FaultyDisk, blob_id
+from tests.storagenode.support import NOW_MS, FaultyDisk, blob_id
 
 
 class SlowDisk(Disk):
@@ -65,8 +65,18 @@ def test_a_directory_removed_by_somebody_else_is_made_again(tmp_path: Path) -> N
         Path(path).touch()
 
 
-def test_syncing_a_directory_that_is_gone_is_no_error(tmp_path: Path) -> None:
-    BlobTree(Disk(), str(tmp_path)).sync(blob_id(1))
+def test_a_name_in_a_directory_that_is_gone_is_not_called_durable(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        BlobTree(Disk(), str(tmp_path)).sync(blob_id(1))
+
+
+def test_what_is_known_of_directories_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storagenode.tree._DURABLE_LIMIT", 10)
+    tree = BlobTree(Disk(), str(tmp_path))
+    for day in range(20):
+        with tree.place(blob_id(at_ms=NOW_MS + day * 86_400_000)):
+            pass
+    assert len(tree._durable) <= 10
 
 
 def _leaf(tmp_path: Path) -> BlobTree:

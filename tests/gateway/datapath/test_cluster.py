@@ -239,12 +239,11 @@ async def test_damaged_and_missing_replicas_are_reported_and_the_good_one_is_rea
     _flip_a_bit(damaged, len(body))
     (info,) = await cluster.blobs(emptied)
     await cluster.client.delete(emptied.address, info.blob_id)
-    while len(cluster.damages) < 2:
+    while len({damage.node_id for damage in cluster.damages}) < 2:
         assert await cluster.read(extent) == body
-    assert {(damage.kind, damage.node_id) for damage in cluster.damages} == {
-        (DamageKind.CORRUPT, damaged.node_id),
-        (DamageKind.MISSING, emptied.node_id),
-    }
+    first = {damage.node_id: damage.kind for damage in reversed(cluster.damages)}
+    # A damaged blob goes into quarantine, so the second read finds it missing there.
+    assert first == {damaged.node_id: DamageKind.CORRUPT, emptied.node_id: DamageKind.MISSING}
 
 
 async def test_leaving_a_read_early_gives_the_connection_up(cluster: Cluster) -> None:

@@ -382,6 +382,19 @@ async def test_leaving_without_finish_deletes_what_was_stored() -> None:
     assert sum(node.cancelled_puts for node in bench.nodes) >= 3
 
 
+async def test_a_put_that_only_waits_for_its_answer_is_let_end_before_its_blob_is_deleted() -> None:
+    bench = Bench(1)
+    answer = bench.nodes[0].holds_acknowledgement = asyncio.Event()
+    async with bench.datapath.open_write(origin=ORIGIN, size_bytes=1) as writer:
+        await writer.write(b"x")
+        while not bench.nodes[0].taken_bytes:
+            await asyncio.sleep(0)
+    answer.set()
+    await bench.datapath.idle()
+    assert bench.nodes[0].cancelled_puts == 0
+    assert bench.blob_count() == 0
+
+
 async def test_discard_deletes_a_finished_write() -> None:
     bench = Bench(3)
     extent = await bench.write(body_of(2 * SEGMENT_BYTES))

@@ -1,6 +1,7 @@
 """Objects, parts and uploads in the index over bytes on nodes, as the S3 operations make them."""
 
 from gateway.datapath import Origin
+from gateway.index import keys
 from gateway.index.records import (
     Deletion,
     Extent,
@@ -19,6 +20,13 @@ ETAG = "0" * 32
 def record_of(*extents: Extent, parts: tuple[ObjectPart, ...] = ()) -> ObjectRecord:
     size_bytes = sum(extent.size_bytes for extent in extents)
     return ObjectRecord(etag=ETAG, size_bytes=size_bytes, modified_ms=1, owner_id=OWNER, extents=extents, parts=parts)
+
+
+async def empty_index(cluster: Cluster) -> None:
+    """Lose everything but the node table, for which one would have to wait."""
+    for name in await cluster.connection.command("KEYS", "*"):
+        if name != keys.nodes().encode():
+            await cluster.connection.command("DEL", name)
 
 
 async def put_object(cluster: Cluster, key: str, body: bytes) -> Extent:

@@ -14,10 +14,12 @@ from gateway.workers.sweep_state import sweep_key
 from storagenode.protocol import blob_id, new_write_id
 from tests.gateway.datapath.cluster import Cluster
 from tests.gateway.workers.objects import (
+    OWNER,
     commit,
     complete_upload,
     create_upload,
     delete_object,
+    empty_index,
     put_object,
     put_part,
 )
@@ -117,6 +119,19 @@ async def test_a_write_that_lasts_longer_than_the_grace_is_spared_and_its_late_b
     assert not await _revisits(cluster)
 
 
+async def test_a_lease_that_ran_out_is_none_though_no_later_lease_swept_it_away(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans_module, "LEASE_SLACK_MS", 0)
+    write_id = await orphan(cluster)
+    await cluster.index.keep_lease(write_id, ttl_ms=300)
+    assert (await sweep(cluster)).deleted == 0
+    assert await _revisits(cluster)
+    await asyncio.sleep(0.31)
+    assert (await sweep(cluster)).deleted == len(cluster.nodes)
+    assert not await _revisits(cluster)
+
+
 async def test_a_long_write_that_was_committed_in_the_end_stays(cluster: Cluster) -> None:
     extent = await cluster.write(b"slow", origin=Origin(bucket="b", key="k"))
     await cluster.index.keep_lease(extent.write_id, ttl_ms=60_000)
@@ -200,6 +215,19 @@ async def test_without_the_index_nothing_is_deleted_and_nothing_is_skipped(
         with pytest.raises(IndexUnavailable):
             await sweep(cluster)
     assert (await sweep(cluster)).deleted == len(cluster.nodes)
+
+
+async def test_blobs_of_an_index_that_was_lost_are_kept(cluster: Cluster) -> None:
+    for number in range(3):
+        await put_object(cluster, f"k{number}", b"all that is left")
+    await empty_index(cluster)
+    result = await sweep(cluster)
+    assert (result.deleted, result.unexplained) == (0, 3)
+    await empty_index(cluster)
+    await cluster.index.create_bucket("b", OWNER, "r", now_ms=1, limit=10)
+    result = await sweep(cluster)
+    assert (result.deleted, result.unexplained) == (0, 3)
+    assert await cluster.blob_count() == 3 * REPLICAS
 
 
 async def test_objects_deleted_and_reclaimed_before_the_sweep_are_no_trouble(cluster: Cluster) -> None:
