@@ -26,10 +26,10 @@ async def ready(request: Request) -> JSONResponse:
             await services.membership.refresh()
     except (TimeoutError, IndexFailure):
         reasons.append("the index does not answer")
-    live = len(services.membership.live_nodes())
-    wanted = services.settings.replicas_for(live)
-    if live < wanted // 2 + 1:
-        reasons.append(f"{live} storage nodes are live, a write needs {wanted // 2 + 1}")
+    live_count = len(services.membership.live_nodes())
+    wanted = services.settings.replicas_for(len(services.membership.expected_nodes()))
+    if live_count < wanted // 2 + 1:
+        reasons.append(f"{live_count} storage nodes are live, a write needs {wanted // 2 + 1}")
     if reasons:
         return JSONResponse({"status": "not ready", "reasons": reasons}, status_code=503)
     return JSONResponse({"status": "ready"})

@@ -77,9 +77,9 @@ DELETE_OBJECT: Final = Need(
 )
 LIST_BUCKET: Final = _bucket("ListBucket", Permission.READ)
 BYPASS_GOVERNANCE: Final = _key("BypassGovernanceRetention")
-#: A PUT that carries an ACL: who may write at all may say who else may read what it writes.
+#: A PUT that carries an ACL or tags: whom the bucket's ACL lets write may say so much of what it writes.
 PUT_WITH_ACL: Final = _key("PutObjectAcl", Permission.WRITE)
-PUT_WITH_TAGS: Final = _key("PutObjectTagging")
+PUT_WITH_TAGS: Final = _key("PutObjectTagging", Permission.WRITE)
 PUT_WITH_RETENTION: Final = _key("PutObjectRetention")
 PUT_WITH_LEGAL_HOLD: Final = _key("PutObjectLegalHold")
 

@@ -67,6 +67,8 @@ class BlobStore:
         self._numbers = itertools.count()  # of temporary files
         # Publishing, deleting and quarantining one blob exclude each other. Unrelated blobs may share a stripe.
         self._stripes = [threading.RLock() for _ in range(_STRIPES)]
+        self._writing_lock = threading.Lock()
+        self._writing: dict[str, list[BlobWriter]] = {}  # by blob id, from begin() to discard()
 
     def close(self) -> None:
         """Let another process have DIR."""
@@ -83,17 +85,23 @@ class BlobStore:
         with disk_errors():
             promise = self.space.promise(layout.file_bytes)
         path = f"{self._temporary}/{blob_id}.{next(self._numbers)}"
-        return BlobWriter(self._disk, path, layout, header, promise)
+        writer = BlobWriter(self._disk, path, layout, header, promise, self._forget_writer)
+        with self._writing_lock:
+            self._writing.setdefault(blob_id, []).append(writer)
+        return writer
 
     def publish(self, writer: BlobWriter) -> StoredBlob:
         """Make a written blob visible and durable under its id.
 
-        A blob that is here already with the same bytes and origin is as good; any other raises BlobConflict.
+        A blob that is here already with the same bytes and origin is as good. Raises BlobConflict for any other,
+        and when the blob was deleted since begin().
         """
         layout = writer.layout
         footer = writer.finish()
         with disk_errors(), self._tree.place(layout.blob_id) as path:
             with self._stripe(layout.blob_id):
+                if writer.condemned:
+                    raise BlobConflict(f"{layout.blob_id} was deleted while it was written")
                 if not self._holds(path, layout, footer):
                     self._disk.rename(writer.path, path)
                     writer.published()
@@ -105,7 +113,11 @@ class BlobStore:
 
     def put(self, blob_id: str, origin: bytes, pieces: Sequence[Buffer]) -> StoredBlob:
         """Store a blob that is in memory whole."""
-        with self.begin(blob_id, origin, sum(len(piece) for piece in pieces)) as writer:
+        return self.complete(self.begin(blob_id, origin, sum(len(piece) for piece in pieces)), pieces)
+
+    def complete(self, writer: BlobWriter, pieces: Sequence[Buffer]) -> StoredBlob:
+        """Write the last pieces of a blob and publish it, or discard it when that fails."""
+        with writer:
             writer.write(pieces)
             return self.publish(writer)
 
@@ -119,14 +131,17 @@ class BlobStore:
             return reader.info
 
     def delete(self, blob_id: str) -> bool:
-        """Remove a blob durably; whether there was one."""
+        """Remove a blob durably; whether there was one, or one on its way in.
+
+        A write that has begun by now will not be published: whoever gave up a put and deletes what may have come of
+        it can be sure that it does not appear afterwards.
+        """
         with disk_errors(), self._tree.hold(blob_id):
             with self._stripe(blob_id):
-                try:
+                existed = self._condemn_writers(blob_id)
+                with suppress(FileNotFoundError):
                     self._disk.unlink(self._tree.path(blob_id))
                     existed = True
-                except FileNotFoundError:
-                    existed = False
             # Also when nothing was there: the unlink of an earlier, interrupted call may not be durable yet.
             # Without a directory there is nothing to make durable: prune() removes it after such an fsync.
             with suppress(FileNotFoundError):
@@ -150,6 +165,22 @@ class BlobStore:
                 except NodeError as error:
                     _log.warning("blob %s left out of a listing: %r", blob_id, error)
         return found
+
+    def _condemn_writers(self, blob_id: str) -> bool:
+        with self._writing_lock:
+            writers = self._writing.get(blob_id, [])
+            for writer in writers:
+                writer.condemned = True
+            return bool(writers)
+
+    def _forget_writer(self, writer: BlobWriter) -> None:
+        blob_id = writer.layout.blob_id
+        with self._writing_lock:
+            others = [other for other in self._writing.get(blob_id, []) if other is not writer]
+            if others:
+                self._writing[blob_id] = others
+            else:
+                self._writing.pop(blob_id, None)
 
     def _reader(self, path: str, blob_id: str) -> BlobReader:
         return BlobReader(self._disk, path, blob_id, lambda descriptor: self._set_aside(blob_id, path, descriptor))

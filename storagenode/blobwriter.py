@@ -1,6 +1,6 @@
 """Writes one blob file under a temporary name, up to the point where its bytes are durable."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -25,9 +25,20 @@ class BlobWriter:
     time. Everything raises NodeFull or NodeFailed when the disk fails.
     """
 
-    def __init__(self, disk: Disk, path: str, layout: Layout, header: bytes, promise: Promise) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        path: str,
+        layout: Layout,
+        header: bytes,
+        promise: Promise,
+        ended: Callable[["BlobWriter"], None],
+    ) -> None:
+        """`ended` is called at the end of each discard()."""
         self.path = path
         self.layout = layout
+        self.condemned = False  # the blob was deleted meanwhile: not to be published
+        self._ended = ended
         self._disk = disk
         self._promise = promise
         self._hasher = BlockHasher(layout)
@@ -90,6 +101,7 @@ class BlobWriter:
                 self._disk.unlink(self.path)
             self._exists = False
         self._promise.release()
+        self._ended(self)
 
     def _append(self, pieces: Sequence[Buffer]) -> None:
         self._waiting += pieces

@@ -58,7 +58,7 @@ class NodeRefused(NodeError):
 
 
 class BlobConflict(NodeRefused):
-    """The node already holds other bytes under this id."""
+    """The node already holds other bytes under this id, or the blob was deleted while it was written."""
 
     status = HTTPStatus.CONFLICT
 

@@ -76,11 +76,10 @@ class Routes:
         blob_id, origin, size_bytes = _blob_id(request), _origin(request), request.content_length
         if size_bytes is None:
             raise InvalidRequest("no Content-Length")
-        if size_bytes <= _SMALL_BLOB_BYTES:
-            pieces = [piece async for piece in _pieces(request.content)]
-            stored = await self._threads.write(self._store.put, blob_id, origin, pieces)
-        else:
-            stored = await self._receive(self._store.begin(blob_id, origin, size_bytes), request.content)
+        # Known to the store before the body is read: a delete that comes after this put ends it.
+        writer = self._store.begin(blob_id, origin, size_bytes)
+        take = self._take_whole if size_bytes <= _SMALL_BLOB_BYTES else self._take_streaming
+        stored = await take(writer, request)
         return _answer(protocol.pack_stored(stored), status=201)
 
     async def get_blob(self, request: web.Request) -> web.StreamResponse:
@@ -117,16 +116,26 @@ class Routes:
         identity = NodeIdentity(node_id=self._node_id, time_ms=self._clock_ms())
         return web.json_response(protocol.pack_identity(identity))
 
-    async def _receive(self, writer: BlobWriter, content: StreamReader) -> StoredBlob:
+    async def _take_whole(self, writer: BlobWriter, request: web.Request) -> StoredBlob:
+        """Take a small blob in and store it, with one call to a thread."""
+        try:
+            pieces = [piece async for piece in _pieces(request.content)]
+            _check_presence(request)
+            return await self._threads.write(self._store.complete, writer, pieces)
+        finally:
+            writer.discard()  # does not block: there is no file but in the thread's call, which has ended
+
+    async def _take_streaming(self, writer: BlobWriter, request: web.Request) -> StoredBlob:
         """Stream a blob in; whatever goes wrong, its temporary file is gone afterwards."""
         writing: asyncio.Future[None] | None = None
         try:
-            async for batch in _batches(content):
+            async for batch in _batches(request.content):
                 if writing is not None:
                     await settled(writing)
                 writing = self._threads.start_writing(writer.write, batch)
             if writing is not None:
                 await settled(writing)
+            _check_presence(request)
             return await self._threads.write(self._store.publish, writer)
         finally:
             if writing is not None:
@@ -263,6 +272,12 @@ async def _write_frame(response: web.StreamResponse, frame: _Frame) -> None:
     async with asyncio.timeout(_STALL_LIMIT_S):
         await response.write(content)
         await response.write(checksum)
+
+
+def _check_presence(request: web.Request) -> None:
+    """Raises ConnectionError when the client is gone: a blob that nobody will hear of need not be stored."""
+    if request.transport is None:
+        raise ConnectionResetError("the client went away")
 
 
 async def _pieces(content: StreamReader) -> AsyncIterator[bytes]:

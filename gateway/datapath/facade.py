@@ -43,7 +43,7 @@ class DataPath:
         patience: Patience | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        """`replicas_for` (GatewaySettings has it) gives the replicas wanted with so many live nodes."""
+        """`replicas_for` (GatewaySettings has it) gives the replicas wanted with so many nodes."""
         self._client = client
         self._membership = membership
         self._replicas_for = replicas_for
@@ -61,7 +61,7 @@ class DataPath:
         job = WriteJob(
             write_id=write_id,
             origin=pack_origin(origin, write_id=write_id, size_bytes=size_bytes),
-            replicas=replicas or self._replicas_for(len(self._membership.live_nodes())),
+            replicas=replicas or self._replicas_for(len(self._membership.expected_nodes())),
             client=self._client,
             membership=self._membership,
             patience=self._patience,

@@ -123,6 +123,12 @@ class Membership:
     def node(self, node_id: str) -> Node | None:
         return self._nodes.get(node_id)
 
+    def expected_nodes(self) -> list[Node]:
+        """The nodes that the cluster is made of: all but those that said goodbye. One that died still counts, or
+        its death would lower how many copies a write must reach.
+        """
+        return [node for node in self._nodes.values() if not node.stopped]
+
     def live_nodes(self) -> list[Node]:
         return [node for node in self._nodes.values() if node.live]
 

@@ -420,6 +420,15 @@ _COPYING = (
         error="NoSuchKey",
     ),
 )
+_TAGGING = (
+    _one(
+        "tagging/a key twice",
+        "1:put_object_tagging.Error 1:*",
+        "Each tag of an object must have a unique key.",
+        f"{_GUIDE}/object-tagging.html",
+        error="InvalidTag",
+    ),
+)
 _MULTIPART = (
     _one(
         "multipart/first part by number",
@@ -548,6 +557,7 @@ ACCEPTED: tuple[Accepted, ...] = (
     *_LISTING,
     *_DELETING,
     *_COPYING,
+    *_TAGGING,
     *_MULTIPART,
 )
 

@@ -1,5 +1,6 @@
 """Access control lists: what requests say, what is stored, what is granted."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -187,7 +188,8 @@ def test_ignored_public_grants_grant_nothing_to_anybody() -> None:
 
 
 GRANTEES = st.one_of(
-    st.sampled_from(sorted(acl.GROUPS)).map(acl.group), st.from_regex(r"[A-Za-z0-9+=,.@_-]{1,64}\Z").map(acl.user)
+    st.sampled_from(sorted(acl.GROUPS)).map(acl.group),
+    st.from_regex(r"[A-Za-z0-9+=,.@_-]{1,64}", fullmatch=True).map(acl.user),
 )
 GRANTS = st.lists(st.builds(Grant, grantee=GRANTEES, permission=st.sampled_from(Permission)), max_size=8)
 
@@ -206,10 +208,8 @@ def test_an_owners_private_acl_takes_no_room() -> None:
 
 @given(st.text(max_size=60))
 def test_no_header_raises_anything_but_an_s3_error(text: str) -> None:
-    try:
+    with contextlib.suppress(S3Error):
         acl.grants_from_headers(Headers.from_raw([(b"x-amz-grant-read", text.encode("utf-8", "replace"))]))
-    except S3Error:
-        pass
 
 
 MEMBERS = st.one_of(st.none(), st.text(max_size=8), st.just(OWNER), st.sampled_from(["READ", "Group", ALL_USERS]))
@@ -224,7 +224,5 @@ ENTRIES = st.fixed_dictionaries(
 
 @given(st.fixed_dictionaries({}, optional={"Owner": st.just({"ID": OWNER}), "Grants": st.lists(ENTRIES)}))
 def test_no_document_raises_anything_but_an_s3_error(body: dict[str, Any]) -> None:
-    try:
+    with contextlib.suppress(S3Error):
         acl.grants_from_document(body, owner_id=OWNER)
-    except S3Error:
-        pass

@@ -10,6 +10,7 @@ from tests.differential.cases.deleting import DELETING
 from tests.differential.cases.listing import LISTING
 from tests.differential.cases.multipart import MULTIPART
 from tests.differential.cases.reading import READING
+from tests.differential.cases.tagging import TAGGING
 from tests.differential.cases.writing import WRITING
 
 _FAMILIES: Mapping[str, Mapping[str, Case]] = {
@@ -21,6 +22,7 @@ _FAMILIES: Mapping[str, Mapping[str, Case]] = {
     "deleting": DELETING,
     "copying": COPYING,
     "multipart": MULTIPART,
+    "tagging": TAGGING,
 }
 
 #: Every case under "family/name".

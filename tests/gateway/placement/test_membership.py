@@ -71,6 +71,8 @@ async def test_a_node_is_live_until_its_heartbeat_is_older_than_the_timeout(conn
     await membership.refresh()
     assert {node.node_id for node in membership.live_nodes()} == {"fresh", "late"}
     assert {node.node_id for node in membership.nodes()} == {"fresh", "late", "dead", "stopped"}
+    # A death does not lower how many copies a write must reach; a goodbye does.
+    assert {node.node_id for node in membership.expected_nodes()} == {"fresh", "late", "dead"}
 
 
 async def test_only_accepting_live_nodes_with_room_are_written_to(connection: Connection) -> None:
