@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _SYNC_SIZE_BYTES = 4096
-_SYNC_TIME_S = 1.0
+_SYNC_TIME_S = 0.3
 
 
 def md5_rate(body: bytes) -> float:

@@ -147,6 +147,9 @@ class Transport:
             task.exception()  # seen by those who wait, if somebody still does
 
     async def _ask_identity(self, address: str) -> _Peer:
+        # Counted from before the question, our idea of the node's clock is never behind it, only ahead by the time
+        # on the way: behind, the first requests after a restart would seem to be from before it.
+        asked_ms = self._clock_ms()
         # The node answers without touching its disk, so one that takes long is not worth waiting for.
         async with asyncio.timeout(min(_INTRODUCTION_TIMEOUT_S, self.idle_timeout_s)):
             response = await self._request(address, "GET", protocol.HEALTH_PATH)
@@ -157,7 +160,7 @@ class Transport:
             identity = protocol.unpack_identity(json.loads(payload))
         except ValueError as error:
             raise NodeFailed(f"{address} does not answer like a storage node") from error
-        peer = _Peer(node_id=identity.node_id, clock_offset_ms=identity.time_ms - self._clock_ms())
+        peer = _Peer(node_id=identity.node_id, clock_offset_ms=identity.time_ms - asked_ms)
         self._peers[address] = peer
         return peer
 

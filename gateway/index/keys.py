@@ -56,6 +56,11 @@ def write_leases(partition: int = 0) -> str:
     return _name(partition, "write-leases")
 
 
+def orphan_sweep(partition: int = 0) -> str:
+    """Hash: how far the orphan worker has come."""
+    return _name(partition, "orphan-sweep")
+
+
 def born(partition: int = 0) -> str:
     """String: milliseconds at which this index got its first bucket."""
     return _name(partition, "born")

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from gateway.context import Answer, Context, Input, Output
 from gateway.index.records import ObjectRecord
-from gateway.operations.stored_headers import OVERRIDES
+from gateway.operations.stored_headers import OVERRIDES, refuse_encryption_of_read
 from gateway.operations.times import whole_seconds
 from gateway.operations.versioning import check_version_id
 from s3compat import checksums
@@ -31,8 +31,9 @@ async def get_object(context: Context, params: Input) -> Answer:
     """GetObject.
 
     Raises NoSuchKey, NoSuchVersion, MethodNotAllowed (delete marker by version), PreconditionFailed, NotModified,
-    InvalidRange, InvalidPartNumber, InvalidRequest.
+    InvalidRange, InvalidPartNumber, InvalidRequest, InvalidArgument.
     """
+    refuse_encryption_of_read(context.request.headers)
     record = await find_object(context, params)
     answer = _describe(context, params, record)
     span = _span(params, record)
@@ -47,6 +48,7 @@ async def get_object(context: Context, params: Input) -> Answer:
 
 async def head_object(context: Context, params: Input) -> Answer:
     """HeadObject. Raises what GetObject raises; the errors have no body."""
+    refuse_encryption_of_read(context.request.headers)
     return _describe(context, params, await find_object(context, params))
 
 

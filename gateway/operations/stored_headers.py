@@ -84,14 +84,32 @@ def refuse_unsupported(headers: Headers) -> None:
             raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
 
 
+def refuse_encryption_of_read(headers: Headers) -> None:
+    """Raise S3's error for encryption headers on a read of an object that its reader need not decrypt.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html ("Encryption
+    request headers ... should not be sent for GET requests"); InvalidArgument, InvalidRequest.
+    """
+    for name in headers:
+        if name.startswith("x-amz-server-side-encryption-customer-"):
+            raise S3Error("InvalidRequest", "The encryption parameters are not applicable to this object.")
+        if name.startswith("x-amz-server-side-encryption"):
+            raise S3Error(
+                "InvalidArgument",
+                "x-amz-server-side-encryption header is not supported for this operation.",
+                ArgumentName=name,
+                ArgumentValue=headers.get(name) or "",
+            )
+
+
 def kept_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
     """The system metadata of a write, lower-case names; ``aws-chunked`` is the transport's, not the object's."""
     kept = []
     for name in KEPT:
         value = headers.get(name)
         if name == "content-encoding" and value is not None:
-            codings = [coding.strip() for coding in value.split(",")]
-            value = ",".join(coding for coding in codings if coding.lower() != "aws-chunked") or None
+            codings = [coding for coding in value.split(",") if coding.strip().lower() != "aws-chunked"]
+            value = ",".join(codings).strip() or None
         if name == "content-type" and not value:
             value = DEFAULT_CONTENT_TYPE
         if value is not None:

@@ -8,14 +8,10 @@ Fields of the hash:
 
 from dataclasses import dataclass, field
 
+from gateway.index import keys
 from gateway.index.connection import Connection
 
 _CURSOR, _STARTED, _REVISIT = "cursor:", "started:", "revisit:"
-
-
-def sweep_key(partition: int = 0) -> str:
-    """Hash: the state of the orphan worker."""
-    return f"cairn:{{{partition}}}:orphan-sweep"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +43,7 @@ class SweepStateStore:
         self._connection = connection
 
     async def load(self) -> SweepState:
-        reply: list[bytes] = await self._connection.command("HGETALL", sweep_key())
+        reply: list[bytes] = await self._connection.command("HGETALL", keys.orphan_sweep())
         state = SweepState()
         for raw_name, raw_value in zip(reply[::2], reply[1::2], strict=True):
             name, value = raw_name.decode(), raw_value.decode()
@@ -60,14 +56,16 @@ class SweepStateStore:
         return state
 
     async def save_cursor(self, node_id: str, cursor: str) -> None:
-        await self._connection.command("HSET", sweep_key(), _CURSOR + node_id, cursor)
+        await self._connection.command("HSET", keys.orphan_sweep(), _CURSOR + node_id, cursor)
 
     async def save_start(self, node_id: str, started_ms: int) -> None:
         """A sweep of the node begins, at its first blob."""
-        await self._connection.command("HSET", sweep_key(), _STARTED + node_id, started_ms, _CURSOR + node_id, "")
+        await self._connection.command(
+            "HSET", keys.orphan_sweep(), _STARTED + node_id, started_ms, _CURSOR + node_id, ""
+        )
 
     async def add_revisit(self, write_id: str) -> None:
-        await self._connection.command("HSET", sweep_key(), _REVISIT + write_id, "")
+        await self._connection.command("HSET", keys.orphan_sweep(), _REVISIT + write_id, "")
 
     async def drop_revisit(self, write_id: str) -> None:
-        await self._connection.command("HDEL", sweep_key(), _REVISIT + write_id)
+        await self._connection.command("HDEL", keys.orphan_sweep(), _REVISIT + write_id)

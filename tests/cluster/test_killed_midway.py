@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,7 @@ from tests.cluster.support import (
     wait_until_nodes_listen,
     wait_until_nothing_is_stored,
 )
-from tests.harness import tools
-from tests.harness.cairn import CairnServer, clean_environment
+from tests.harness.cairn import CairnServer
 from tests.interop.signer import UNSIGNED
 from tests.interop.wire import Closed, Connection, connect, signed_request
 
@@ -29,6 +29,15 @@ LARGE_BYTES = 80 * MIB
 #: Enough to be sure that the first segment is complete when as much has been taken.
 PAST_FIRST_SEGMENT_BYTES = 72 * MIB
 READ_FIRST_BYTES = MIB
+
+#: Sends a file to a port of this machine and then waits, in the middle of its request.
+STALLING_CLIENT = """
+import signal, socket, sys
+connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+with open(sys.argv[2], "rb") as file:
+    connection.sendfile(file)
+signal.pause()
+"""
 
 Start = Callable[[int], CairnServer]
 
@@ -74,16 +83,13 @@ def begin_put(server: CairnServer, connection: Connection, body: bytes, key: str
 
 def test_killed_client_leaves_nothing(cluster: Start, s3: Callable[[int], Any], tmp_path: Path) -> None:
     server = cluster(2)
-    source = tmp_path / "source"
-    source.write_bytes(content(LARGE_BYTES))
-    signed = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", f"{server.access_key}:{server.secret_key}"]
-    unsigned = ["-H", f"x-amz-content-sha256: {UNSIGNED}", "--limit-rate", "150M"]
-    url = f"{server.endpoint}/bucket/killed-client"
-    client = subprocess.Popen(
-        [tools.curl(), "-s", *signed, *unsigned, "-T", source, url], env=clean_environment(), stdout=subprocess.DEVNULL
-    )
+    sent = tmp_path / "sent"
+    headers = {"Content-Length": str(LARGE_BYTES)}
+    head = signed_request(server, "PUT", "/bucket/killed-client", b"", headers, payload_hash=UNSIGNED)
+    sent.write_bytes(head + content(PAST_FIRST_SEGMENT_BYTES))
+    client = subprocess.Popen([sys.executable, "-c", STALLING_CLIENT, str(server.port), sent])
     wait_until(lambda: len(published_files(server)) >= 2, "the first segment on both nodes")
-    assert client.poll() is None, "the client was through before it could be killed"
+    assert client.poll() is None
     client.kill()
     client.wait()
     wait_until_nothing_is_stored(server)
@@ -132,6 +138,7 @@ def test_put_goes_on_when_one_of_three_nodes_is_killed(cluster: Start, s3: Calla
     body = content(LARGE_BYTES, b"put")
     starts = server.read_log().count("listening on")
     for half in (30 * MIB, PAST_FIRST_SEGMENT_BYTES):
+        wait_until_all_nodes_are_written_to(server, client, 3)
         with connect(server) as connection:
             begin_put(server, connection, body, "written")
             connection.send(body[:half])
@@ -145,7 +152,6 @@ def test_put_goes_on_when_one_of_three_nodes_is_killed(cluster: Start, s3: Calla
         assert client.get_object(Bucket="bucket", Key="written")["Body"].read() == body
         client.delete_object(Bucket="bucket", Key="written")
         wait_until_nothing_is_stored(server)
-        wait_until_all_nodes_are_written_to(server, client, 3)
 
 
 def wait_until_all_nodes_are_written_to(server: CairnServer, client: Any, replicas: int) -> None:

@@ -136,6 +136,12 @@ _BUCKETS = (
 )
 _WRITING = (
     _one(
+        "writing/content codings with that of the transport",
+        "1:head_object.ContentEncoding",
+        "aws-chunked is not stored with the object.",
+        f"{_API}/sigv4-streaming.html",
+    ),
+    _one(
         "writing/key of 1,025 bytes",
         "0:*",
         "A key has 1,024 bytes at most.",
@@ -200,6 +206,13 @@ _WRITING = (
     ),
 )
 _READING = (
+    _one(
+        "reading/encryption header",
+        "1:*",
+        "The header has no place in a GET of an object that its reader need not decrypt.",
+        f"{_API}/API_GetObject.html",
+        error="InvalidArgument",
+    ),
     _one(
         "reading/range in another unit",
         "1:* 2:*",

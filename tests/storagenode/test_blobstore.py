@@ -460,6 +460,21 @@ def test_a_delete_says_whether_there_was_something(store: BlobStore) -> None:
         store.stat(blob_id())
 
 
+def test_a_delete_ends_the_writes_under_way_and_no_later_ones(store: BlobStore, tmp_path: Path) -> None:
+    writers = [store.begin(blob_id(), ORIGIN, 1_000_000) for _ in range(2)]
+    for writer in writers:
+        writer.write([bytes(1_000_000)])
+    assert store.delete(blob_id())
+    for writer in writers:
+        with writer, pytest.raises(BlobConflict):
+            store.publish(writer)
+    assert not store.delete(blob_id())
+    assert temporary_files(tmp_path) == blob_files(tmp_path) == []
+    store.put(blob_id(), ORIGIN, [b"data"])
+    assert read_all(store, blob_id()) == b"data"
+    assert store._writing == {}
+
+
 def test_deleting_the_last_old_blob_of_a_directory_removes_it(store: BlobStore, tmp_path: Path) -> None:
     old = [blob_id(number, at_ms=NOW_MS - 86_400_000) for number in (1, 2)]
     for name in old:

@@ -300,6 +300,25 @@ async def test_a_cancelled_put_is_removed_at_once(node: RunningNode, disk: Fault
     assert blob_files(node.directory) == []
 
 
+@pytest.mark.parametrize("size_bytes", [1000, 2 * FRAME_BYTES])
+async def test_a_put_given_up_and_deleted_does_not_appear_afterwards(
+    node: RunningNode, client: NodeClient, size_bytes: int
+) -> None:
+    """However far the put has come: the whole body may be there already, and the fsync under way."""
+    for number in range(40):
+        upload = asyncio.create_task(put(client, node.address, content(size_bytes), blob_id(number)))
+        for _ in range(number):
+            await asyncio.sleep(0)
+        upload.cancel()
+        await asyncio.wait([upload])
+        await client.delete(node.address, blob_id(number))
+    await client.health(node.address)
+    while node.store._writing:
+        await asyncio.sleep(0.01)
+    assert blob_files(node.directory) == []
+    assert node.temporary_files() == []
+
+
 async def test_a_get_left_early_closes_its_connection_and_the_next_one_works(
     node: RunningNode, client: NodeClient
 ) -> None:

@@ -41,6 +41,7 @@ READING: dict[str, Case] = {
     "range of an empty object": _ranged("bytes=0-0", b""),
     "suffix of an empty object": _ranged("bytes=-1", b""),
     "overrides": case(put("k", ContentType="text/plain"), get("k", **_OVERRIDES), head("k", **_OVERRIDES)),
+    "encryption header": case(put("k"), get("k", headers={"x-amz-server-side-encryption": "AES256"})),
     "part number of a plain object": case(put("k"), get("k", PartNumber=1), head("k", PartNumber=1)),
     "absent part number of a plain object": case(put("k"), get("k", PartNumber=2)),
     "part number with a range": case(put("k"), get("k", PartNumber=1, Range="bytes=0-1")),

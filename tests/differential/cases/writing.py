@@ -55,6 +55,10 @@ WRITING: dict[str, Case] = {
     "key of 1,025 bytes in few characters": case(put("\N{SNOWMAN}" * 342)),
     "a key and a key below it": case(put("foo"), put("foo/bar"), get("foo"), get("foo/bar")),
     "standard headers": case(put("k", **_HEADERS), get("k"), head("k")),
+    "content codings": case(put("k", ContentEncoding="deflate, gzip"), head("k")),
+    "content codings with that of the transport": case(
+        put("k", ContentEncoding="deflate, aws-chunked, gzip"), head("k")
+    ),
     "default content type": case(put("k"), head("k")),
     "metadata": case(put("k", Metadata={"Colour": "Green", "empty": "", "dash-ed": "a b"}), get("k"), head("k")),
     "metadata over 2 KiB": case(put("k", Metadata={"big": "x" * 2100})),

@@ -134,6 +134,15 @@ async def test_a_write_of_a_version_is_not_condemned(photos: Index, segments: in
     assert not await photos.condemn(write_id(5), ORIGIN)
 
 
+async def test_a_key_with_very_many_entries_blocks_nobody(photos: Index, connection: Connection) -> None:
+    """What would take the server long to look through counts as referenced."""
+    entries = [argument for number in range(5001) for argument in (0, f"{BUCKET}\0k\0{number:08d}\1record")]
+    await connection.command("ZADD", keys.trash(), *entries)
+
+    assert not await photos.condemn(write_id(77), ORIGIN)
+    assert await photos.condemn(write_id(77), Origin(bucket=BUCKET, key="other"))
+
+
 async def test_a_write_can_be_condemned_when_its_reclaim_is_finished(photos: Index) -> None:
     await put(photos, "k")
     await remove(photos, "k")

@@ -7,10 +7,10 @@ import pytest
 
 from gateway.datapath import Origin
 from gateway.datapath.origin import pack_origin
+from gateway.index import keys
 from gateway.index.errors import IndexUnavailable, WriteCondemned
 from gateway.workers import orphans as orphans_module
 from gateway.workers.orphans import OrphanSweeper, SweepResult
-from gateway.workers.sweep_state import sweep_key
 from storagenode.protocol import blob_id, new_write_id
 from tests.gateway.datapath.cluster import Cluster
 from tests.gateway.workers.objects import (
@@ -238,5 +238,5 @@ async def test_objects_deleted_and_reclaimed_before_the_sweep_are_no_trouble(clu
 
 
 async def _revisits(cluster: Cluster) -> list[bytes]:
-    fields: list[bytes] = await cluster.connection.command("HKEYS", sweep_key())
+    fields: list[bytes] = await cluster.connection.command("HKEYS", keys.orphan_sweep())
     return [field for field in fields if field.startswith(b"revisit:")]
