@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness.cairn import CairnServer
+
+# The same examples on every run, however slow the machine is at the moment.
+settings.register_profile("cairn", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cairn")
 
 #: Buckets of the shared server may also be addressed as BUCKET.DOMAIN.
 DOMAIN = "s3.test"
