@@ -138,3 +138,25 @@ async def test_refusal_of_a_request_is_not_written_into_the_answer_to_another(fo
         rest = await reader.read()
         writer.close()
     assert rest in (b"", b"ab")
+
+
+async def test_body_nobody_reads_is_taken_in_up_to_the_read_ahead_and_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[int] = []
+    paused = asyncio.Event()
+    take_body = GatewayHttpProtocol.on_body
+
+    def watched(protocol: GatewayHttpProtocol, body: bytes) -> None:
+        take_body(protocol, body)
+        held.append(len(protocol.cycle.body))
+        if protocol.flow.read_paused:
+            paused.set()
+
+    monkeypatch.setattr(GatewayHttpProtocol, "on_body", watched)
+    async with serving() as port:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(b"Content-Length: 16777216", path=b"/slow") + bytes(16 * 1024 * 1024))
+        await paused.wait()
+        writer.close()
+    assert http_protocol.READ_AHEAD_BYTES < max(held) < 4 * http_protocol.READ_AHEAD_BYTES
