@@ -14,6 +14,7 @@ from gateway.credentials import CredentialStore
 from gateway.datapath import DataPath
 from gateway.http_protocol import GatewayHttpProtocol
 from gateway.index import connection
+from gateway.index.errors import IndexFailure
 from gateway.index.store import Index
 from gateway.placement.membership import Membership
 from gateway.settings import GatewaySettings
@@ -34,6 +35,7 @@ async def open_services(settings: GatewaySettings) -> AsyncIterator[Services]:
     async with contextlib.AsyncExitStack() as stack:
         redis = connection.connect(settings.redis_host, settings.redis_port, password=settings.redis_password)
         stack.push_async_callback(redis.close)
+        await warn_unless_durable(redis)
         index = Index(redis)
         membership = await stack.enter_async_context(Membership(redis, node_timeout_s=settings.node_timeout_s))
         client = await stack.enter_async_context(NodeClient(settings.cluster_secret.encode()))
@@ -56,6 +58,17 @@ async def open_services(settings: GatewaySettings) -> AsyncIterator[Services]:
             membership=membership,
             credentials=CredentialStore(index, settings),
         )
+
+
+async def warn_unless_durable(redis: connection.Connection) -> None:
+    """Say so where the index server acknowledges what a crash may take back. It may also be away as yet."""
+    try:
+        reason = await connection.check_durability(redis)
+    except IndexFailure as error:
+        log.warning("whether the index is durable could not be asked", error=str(error))
+        return
+    if reason is not None:
+        log.warning("acknowledged writes may be lost", reason=reason)
 
 
 def run_gateway(settings: GatewaySettings, sockets: list[socket.socket] | None = None) -> None:

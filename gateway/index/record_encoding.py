@@ -1,4 +1,4 @@
-"""How uploads, parts, buckets, users, origins and reclaim entries become bytes and back. Pure.
+"""How uploads, parts, buckets, users and reclaim entries become bytes and back. Pure.
 
 Framed as `packing` says, unless a function says otherwise. Fields are only ever appended, under a new format.
 """
@@ -28,7 +28,6 @@ from gateway.index.records import (
     AccessKey,
     BucketRecord,
     Extent,
-    Origin,
     PartRecord,
     ReclaimEntry,
     ReclaimKind,
@@ -180,20 +179,6 @@ def decode_user(data: bytes) -> UserRecord:
         )
     except DECODE_ERRORS as error:
         corrupt("user", data, error)
-
-
-def encode_origin(origin: Origin) -> bytes:
-    """The back pointer that a node keeps with a blob; about the length of bucket and key."""
-    return pack_record((origin.bucket, origin.key, origin.upload_id, origin.part_number))
-
-
-def decode_origin(data: bytes) -> Origin:
-    """The inverse of `encode_origin`. Raises UnsupportedFormat, CorruptRecord."""
-    try:
-        bucket, key, upload_id, part_number = unpack_record(data)
-        return Origin(bucket=bucket, key=key, upload_id=upload_id, part_number=part_number)
-    except DECODE_ERRORS as error:
-        corrupt("origin", data, error)
 
 
 def encode_extents(extents: Sequence[Extent]) -> bytes:

@@ -95,13 +95,19 @@ async def _page(context: Context, params: Input, after: ListPosition | None, lim
 
 
 def _common_members(params: Input, page: ObjectPage, limit: int, encode: Encode) -> Output:
-    output: Output = {
+    return {
         "Name": params["Bucket"],
         "Prefix": encode(params.get("Prefix") or ""),
         "MaxKeys": min(limit, PAGE_LIMIT),
         "IsTruncated": page.truncated,
         "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in page.common_prefixes],
+        **echoed_members(params, encode),
     }
+
+
+def echoed_members(params: Input, encode: Encode) -> Output:
+    """What every list repeats of the request where it was given."""
+    output: Output = {}
     if params.get("Delimiter"):
         output["Delimiter"] = encode(params["Delimiter"])
     if params.get("EncodingType"):

@@ -8,7 +8,7 @@ from gateway.index.errors import IndexRefusal
 from gateway.index.records import Origin, PartRecord, UploadPosition, UploadRecord
 from gateway.operations.copy_source import find_source
 from gateway.operations.grants import access_of_write, user_member
-from gateway.operations.listing import key_encoder, owner_member, page_limit, position_after
+from gateway.operations.listing import echoed_members, key_encoder, owner_member, page_limit, position_after
 from gateway.operations.stored_headers import (
     STORAGE_CLASS,
     kept_headers,
@@ -260,10 +260,7 @@ async def list_multipart_uploads(context: Context, params: Input) -> Answer:
         "Uploads": [_listed_upload(context, upload, encode(upload.key)) for upload in page.uploads],
         "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in page.common_prefixes],
     }
-    if params.get("Delimiter"):
-        output["Delimiter"] = encode(params["Delimiter"])
-    if params.get("EncodingType"):
-        output["EncodingType"] = params["EncodingType"]
+    output.update(echoed_members(params, encode))
     if page.next is not None:
         output["NextKeyMarker"] = encode(page.next.value)
         output["NextUploadIdMarker"] = page.next.upload_id or ""

@@ -10,6 +10,7 @@ from gateway.index.records import NULL_VERSION, ListedVersion, Versioning, Versi
 from gateway.operations.listing import (
     PAGE_LIMIT,
     Encode,
+    echoed_members,
     key_encoder,
     owner_member,
     page_limit,
@@ -83,10 +84,7 @@ async def list_object_versions(context: Context, params: Input) -> Answer:
         "DeleteMarkers": [_marker(context, one, encode) for one in page.versions if one.record.delete_marker],
         "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in page.common_prefixes],
     }
-    if params.get("Delimiter"):
-        output["Delimiter"] = encode(params["Delimiter"])
-    if params.get("EncodingType"):
-        output["EncodingType"] = params["EncodingType"]
+    output.update(echoed_members(params, encode))
     if page.next is not None:
         output["NextKeyMarker"] = encode(page.next.value)
         if page.next.version_id is not None:

@@ -24,13 +24,11 @@ from gateway.index.object_encoding import (
 from gateway.index.record_encoding import (
     decode_bucket,
     decode_extents,
-    decode_origin,
     decode_part,
     decode_reclaim,
     decode_upload,
     decode_user,
     encode_extents,
-    encode_origin,
     encode_part,
     encode_upload,
     encode_user,
@@ -41,7 +39,6 @@ from gateway.index.records import (
     Extent,
     ObjectPart,
     ObjectRecord,
-    Origin,
     PartRecord,
     ReclaimKind,
     Segment,
@@ -151,15 +148,6 @@ def test_users_round_trip(user: UserRecord) -> None:
     assert decode_user(user.revision.to_bytes(8) + encode_user(user)) == user
 
 
-@given(
-    origin=st.builds(
-        Origin, bucket=texts, key=keys, upload_id=st.none() | texts, part_number=st.none() | st.integers(1, 10000)
-    )
-)
-def test_origins_round_trip(origin: Origin) -> None:
-    assert decode_origin(encode_origin(origin)) == origin
-
-
 @given(found=st.lists(extents, max_size=4).map(tuple), parts=st.lists(object_parts, max_size=6).map(tuple))
 def test_layouts_round_trip(found: tuple[Extent, ...], parts: tuple[ObjectPart, ...]) -> None:
     assert decode_layout(encode_layout(found, parts)) == (found, parts)
@@ -259,7 +247,6 @@ def versions_of(data: bytes) -> list[object]:
         lambda: decode_part(data),
         lambda: decode_upload(b"k\0" + b"0" * 32 + data),
         lambda: decode_user(bytes(8) + data),
-        lambda: decode_origin(data),
         lambda: decode_layout(data),
         lambda: decode_extents(data),
     ):
