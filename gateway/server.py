@@ -15,6 +15,7 @@ from gateway.datapath import DataPath
 from gateway.http_protocol import GatewayHttpProtocol
 from gateway.index import connection
 from gateway.index.errors import IndexFailure
+from gateway.index.journal_feed import JournalFeed
 from gateway.index.store import Index
 from gateway.placement.membership import Membership
 from gateway.settings import GatewaySettings
@@ -36,6 +37,7 @@ async def open_services(settings: GatewaySettings) -> AsyncIterator[Services]:
         redis = connection.connect(settings.redis_host, settings.redis_port, password=settings.redis_password)
         stack.push_async_callback(redis.close)
         await warn_unless_durable(redis)
+        await _open_if_new(redis)
         index = Index(redis)
         membership = await stack.enter_async_context(Membership(redis, node_timeout_s=settings.node_timeout_s))
         client = await stack.enter_async_context(NodeClient(settings.cluster_secret.encode()))
@@ -58,6 +60,14 @@ async def open_services(settings: GatewaySettings) -> AsyncIterator[Services]:
             membership=membership,
             credentials=CredentialStore(index, settings),
         )
+
+
+async def _open_if_new(redis: connection.Connection) -> None:
+    feed = JournalFeed(redis)
+    with contextlib.suppress(IndexFailure):
+        state = await feed.read_state()
+        if state.sequence is None:
+            await feed.open(identity=state.identity, incarnation="", epoch=0, segment=b"", watermark=0)
 
 
 async def warn_unless_durable(redis: connection.Connection) -> None:

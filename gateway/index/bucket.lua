@@ -10,6 +10,11 @@ local UPLOAD_ID_SIZE = 32
 
 local band = bit.band
 
+-- The subject of changes of a key's versions.
+local function subject_of(key)
+  return OBJECTS .. '\0' .. key
+end
+
 -- nil where there is no such bucket, or where it is not the one of `expected_id` ('' asks for any).
 local function read_bucket(expected_id)
   local fields = call('HMGET', BUCKET, 'id', 'versioning', 'objects', 'bytes', 'owner')
@@ -139,6 +144,7 @@ end
 -- The one way in which a version ceases to be.
 local function remove_version(change, bucket_name, bucket, version)
   effect(change, 'ZREM', OBJECTS, version.member)
+  touch(change, subject_of(version.key))
   if not is_set(version, DELETE_MARKER) then
     bucket.objects = bucket.objects - 1
     bucket.bytes = bucket.bytes - version.size
@@ -159,6 +165,7 @@ local function add_version(change, bucket_name, bucket, key, record)
   end
   local version = parse_version(key .. '\0' .. order_of(change.sequence) .. record)
   effect(change, 'ZADD', OBJECTS, 0, version.member)
+  touch(change, subject_of(key))
   if not is_set(version, DELETE_MARKER) then
     bucket.objects = bucket.objects + 1
     bucket.bytes = bucket.bytes + version.size

@@ -47,7 +47,7 @@ class BucketIndex(IndexBase):
 
     async def get_bucket(self, name: str) -> BucketRecord:
         """The bucket with its present counts. Raises NoSuchBucket, IndexUnavailable."""
-        fields = await self._connection.command("HMGET", keys.bucket(name), *BUCKET_FIELDS)
+        fields = await self._connection.observe("HMGET", keys.bucket(name), *BUCKET_FIELDS)
         if fields[0] is None:
             raise NoSuchBucket(name)
         return decode_bucket(name, fields)
@@ -97,7 +97,7 @@ class BucketIndex(IndexBase):
 
         Those of CARRIED_CONFIGS come with the bucket: `BucketRecord.configs`.
         """
-        bucket_id, document = await self._connection.command("HMGET", keys.bucket(name), "id", config_field(config))
+        bucket_id, document = await self._connection.observe("HMGET", keys.bucket(name), "id", config_field(config))
         if bucket_id is None:
             raise NoSuchBucket(name)
         found: bytes | None = document
@@ -115,7 +115,7 @@ class BucketIndex(IndexBase):
         lower = scope + max(prefix.encode(), start + b"\1" if after else b"")
         upper = successor(scope + prefix.encode())
         bounds = (b"[" + lower, b"(" + upper if upper else b"+")
-        members = await self._connection.command("ZRANGEBYLEX", set_name, *bounds, "LIMIT", 0, limit + 1)
+        members = await self._connection.observe("ZRANGEBYLEX", set_name, *bounds, "LIMIT", 0, limit + 1)
         names = [member[len(scope) :].decode() for member in members]
         found = await asyncio.gather(*[self._get_bucket_if_there(name) for name in names[:limit]])
         buckets = tuple([bucket for bucket in found if bucket is not None])

@@ -6,19 +6,28 @@ Hence the scripts need no request ids. (redis-py's default retry was seen to app
 A read is sent a second time when the connection dropped under it, as it does at a fail-over.
 
 Cancelling a task that waits for a change leaves the outcome as open as a lost connection does.
+
+A guarded connection serves one incarnation of the index: each time it opens it makes sure that the server is the
+one for which the index was opened last. A socket lives no longer than its server's process, so once is enough; a
+server that was emptied underneath is told by its scripts' NOTOPEN. What a change or a read has to wait for until
+the journal is durable is waited for here, and nowhere else.
 """
 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import hiredis
 
-from gateway.index.errors import IndexFault, IndexUnavailable
+from gateway.index import keys
+from gateway.index.errors import IndexFault, IndexNotOpen, IndexUnavailable
 from gateway.index.pipe import Argument, Pipe, PipeLost
-from gateway.index.scripts import Script
+from gateway.index.scripts import Script, load_script
+from gateway.index.server_identity import read_identity
+
+_OBSERVE = load_script("observe")
 
 DEFAULT_PORT = 6379
 UNIX_PREFIX = "unix:"
@@ -45,15 +54,49 @@ _NOT_NOW = frozenset(
 )
 
 
+# By these a server says that it is not, or no longer, the one to ask: the next call looks for another.
+_NOT_HERE = frozenset(["MOVED", "NOTOPEN", "READONLY"])
+
+
+_Reply = TypeVar("_Reply")
+
+
+class Durability(Protocol):
+    """What makes changes outlive their server: the journal."""
+
+    def admit(self) -> None:
+        """Raises IndexUnavailable while a change has no prospect of becoming durable; asked before one is sent."""
+
+    async def reach(self, sequence: int, *, incarnation: str) -> None:
+        """Return once this change and every earlier one of the incarnation is durable.
+
+        Raises IndexUnavailable(maybe_applied=True) when that cannot be told: the journal does not get on, or serves
+        another incarnation by now, which may have given the number to another change.
+        """
+
+
 class Connection:
     """A connection that opens itself when it is needed, and again when it was lost. Any task may use it."""
 
-    def __init__(self, host: str, port: int, *, password: str, connect_timeout_s: float, timeout_s: float) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        password: str,
+        connect_timeout_s: float,
+        timeout_s: float,
+        guarded: bool,
+        on_not_open: Callable[[], None],
+    ) -> None:
         self._host = host
         self._port = port
         self._password = password
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
+        self._guarded = guarded
+        self._on_not_open = on_not_open
+        self._durability: Durability | None = None
         self._pipe: Pipe | None = None
         self._opening: asyncio.Task[Pipe] | None = None
 
@@ -62,18 +105,66 @@ class Connection:
         """For messages: `unix:/path` or `host:port`."""
         return self._host if self._host.startswith(UNIX_PREFIX) else f"{self._host}:{self._port}"
 
+    @property
+    def incarnation(self) -> str:
+        """The incarnation of the index that the present socket serves; empty while there is none, or no guard."""
+        return self._pipe.incarnation if self._pipe is not None and self._pipe.is_open else ""
+
+    def attach(self, durability: Durability) -> None:
+        """From now on changes and reads wait for it."""
+        self._durability = durability
+
+    def drop(self, reason: str) -> None:
+        """Close the socket: the next call opens another, and makes sure again that the server is the right one."""
+        if self._pipe is not None:
+            self._pipe.lose(reason)
+
     async def command(self, *arguments: Argument) -> Any:
-        """Execute a command that reads, or sets what may be set twice. Raises IndexUnavailable, IndexFault."""
+        """Execute a command that reads, or sets what may be set twice, without waiting for the journal.
+
+        Raises IndexUnavailable, IndexFault.
+        """
         return await self._resending(lambda: self._execute(arguments))
 
+    async def observe(self, command: str, name: str, *arguments: Argument) -> Any:
+        """Execute a command that reads what is stored under one name. Raises IndexUnavailable, IndexFault."""
+        return await self.read(_OBSERVE, (keys.sequence(), name), (command, name, *arguments))
+
     async def read(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
-        """Execute a script that changes nothing. Raises IndexUnavailable, IndexFault."""
-        return await self._resending(lambda: self._evaluate(script, keys, arguments))
+        """Execute a script that changes nothing, and wait until what it has seen is durable.
+
+        Raises IndexUnavailable, IndexFault.
+        """
+        reply, wait_for, incarnation = await self._resending(lambda: self._evaluate(script, keys, arguments))
+        if wait_for and self._durability is not None:
+            try:
+                await self._durability.reach(wait_for, incarnation=incarnation)
+            except IndexUnavailable as error:
+                raise IndexUnavailable(str(error), maybe_applied=False) from error
+        return reply
 
     async def change(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
-        """Execute a script that changes something, once. Raises IndexUnavailable, IndexFault."""
+        """Execute a script that changes something, once, and wait until that is durable.
+
+        Raises IndexUnavailable, IndexFault.
+        """
+        if self._durability is not None:
+            self._durability.admit()
         try:
-            return await self._evaluate(script, keys, arguments)
+            reply, wait_for, incarnation = await self._evaluate(script, keys, arguments)
+        except PipeLost as error:
+            raise self._unavailable(error, maybe_applied=True) from error
+        if wait_for and self._durability is not None:
+            await self._durability.reach(wait_for, incarnation=incarnation)
+        return reply
+
+    async def transient(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
+        """Execute a script, once, on what need not outlive the server: leases, and the journal's own books.
+
+        Raises IndexUnavailable, IndexFault.
+        """
+        try:
+            return (await self._evaluate(script, keys, arguments))[0]
         except PipeLost as error:
             raise self._unavailable(error, maybe_applied=True) from error
 
@@ -87,7 +178,7 @@ class Connection:
             self._pipe.close()
             self._pipe = None
 
-    async def _resending(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
+    async def _resending(self, attempt: Callable[[], Awaitable[_Reply]]) -> _Reply:
         try:
             return await attempt()
         except PipeLost as error:
@@ -100,14 +191,18 @@ class Connection:
 
     async def _execute(self, arguments: Sequence[Argument]) -> Any:
         pipe = await self._open_pipe()
-        return _checked(await pipe.call(*arguments))
+        return self._checked(pipe, await pipe.call(*arguments))
 
-    async def _evaluate(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+    async def _evaluate(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]
+    ) -> tuple[Any, int, str]:
+        """The script's reply, the number of the change that it has to wait for, the incarnation that it ran on."""
         pipe = await self._open_pipe()
         reply = await pipe.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
             reply = await pipe.call("EVAL", script.text, len(keys), *keys, *arguments)
-        return _checked(reply, script.name)
+        body, wait_for = self._checked(pipe, reply, script.name)
+        return body, wait_for, pipe.incarnation
 
     async def _open_pipe(self) -> Pipe:
         if self._pipe is not None and self._pipe.is_open:
@@ -134,12 +229,42 @@ class Connection:
                 handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             try:
                 if self._password:
-                    _checked(await pipe.call("AUTH", self._password))
+                    self._checked(pipe, await pipe.call("AUTH", self._password))
+                if self._guarded:
+                    await self._make_sure(pipe)
             except BaseException:
                 pipe.close()
                 raise
         self._pipe = pipe
         return pipe
+
+    async def _make_sure(self, pipe: Pipe) -> None:
+        """That the index was opened on this server as it is now. Raises IndexNotOpen."""
+        identity, is_master = await read_identity(lambda *command: self._raw(pipe, *command))
+        if not is_master:
+            raise IndexNotOpen(f"index at {self.address}: a replica, not the master")
+        opened, incarnation = await self._raw(pipe, "HMGET", keys.journal(), "opened", "incarnation")
+        if opened is None or opened.decode() != identity:
+            self._on_not_open()
+            raise IndexNotOpen(f"index at {self.address}: not opened yet on this server")
+        pipe.incarnation = incarnation.decode()
+
+    async def _raw(self, pipe: Pipe, *command: Argument) -> Any:
+        return self._checked(pipe, await pipe.call(*command))
+
+    def _checked(self, pipe: Pipe, reply: Any, script_name: str = "") -> Any:
+        if not isinstance(reply, hiredis.ReplyError):
+            return reply
+        text = str(reply)
+        word = text.split(" ", 1)[0]
+        if word in _NOT_HERE and self._guarded:
+            pipe.lose(text)
+        if word == "NOTOPEN":
+            self._on_not_open()
+            raise IndexNotOpen(f"index at {self.address}: {text}")
+        if word in _NOT_NOW:
+            raise IndexUnavailable(f"the index refuses: {text}", maybe_applied=False)
+        raise IndexFault(f"{script_name}: {text}" if script_name else text)
 
     def _unavailable(self, error: BaseException, *, maybe_applied: bool) -> IndexUnavailable:
         reason = str(error) or type(error).__name__
@@ -153,12 +278,23 @@ def connect(
     password: str = "",
     connect_timeout_s: float = 2.0,
     timeout_s: float = 5.0,
+    guarded: bool = False,
+    on_not_open: Callable[[], None] = lambda: None,
 ) -> Connection:
     """A connection to a server; `host` may be `unix:/path/to.sock`. Nothing is opened before the first call.
 
     `timeout_s` is how long a server that owes answers may be silent before it is given up, with all that waits for it.
+    A `guarded` connection raises IndexNotOpen, and tells `on_not_open`, where the index was not opened on the server.
     """
-    return Connection(host, port, password=password, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
+    return Connection(
+        host,
+        port,
+        password=password,
+        connect_timeout_s=connect_timeout_s,
+        timeout_s=timeout_s,
+        guarded=guarded,
+        on_not_open=on_not_open,
+    )
 
 
 async def check_durability(connection: Connection) -> str | None:
@@ -183,12 +319,3 @@ def _look_at_exception(opening: asyncio.Task[Pipe]) -> None:
     # Every waiter may have been cancelled by now; asyncio would complain of an exception nobody saw.
     if not opening.cancelled():
         opening.exception()
-
-
-def _checked(reply: Any, script_name: str = "") -> Any:
-    if not isinstance(reply, hiredis.ReplyError):
-        return reply
-    text = str(reply)
-    if text.split(" ", 1)[0] in _NOT_NOW:
-        raise IndexUnavailable(f"the index refuses: {text}", maybe_applied=False)
-    raise IndexFault(f"{script_name}: {text}" if script_name else text)

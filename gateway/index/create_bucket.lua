@@ -14,6 +14,7 @@ if call('ZLEXCOUNT', OWNED, '[' .. owner .. '\0', '(' .. owner .. '\1') >= tonum
 end
 
 local change = new_change('create_bucket')
+touch(change, BUCKET)
 effect(change, 'HSET', BUCKET, 'format', record_format, 'id', whole(change.sequence), 'owner', owner,
   'created_ms', created_ms, 'region', region, 'versioning', '', 'objects', '0', 'bytes', '0', unpack(ARGV, 8, last_config))
 effect(change, 'ZADD', BUCKETS, 0, name)

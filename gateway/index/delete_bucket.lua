@@ -20,6 +20,7 @@ if call('EXISTS', UPLOADS) == 1 then
 end
 
 local change = new_change('delete_bucket')
+touch(change, BUCKET)
 effect(change, 'DEL', BUCKET)
 effect(change, 'ZREM', BUCKETS, name)
 effect(change, 'ZREM', OWNED, bucket.owner .. '\0' .. name)

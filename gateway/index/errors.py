@@ -90,6 +90,13 @@ class IndexUnavailable(IndexFailure):
         self.maybe_applied = maybe_applied
 
 
+class IndexNotOpen(IndexUnavailable):
+    """The server answers, but nobody has made sure yet that it holds everything that was acknowledged."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, maybe_applied=False)
+
+
 class IndexFault(IndexFailure):
     """A script or the server answered with an error that no caller can mend: a defect, or foreign data."""
 

@@ -2,6 +2,8 @@
 -- One version of an object. ARGV: key, version selector, the fields of the bucket to return.
 local key, selector = ARGV[1], ARGV[2]
 
+observe(BUCKET)
+observe(subject_of(key))
 local bucket = read_bucket('')
 if not bucket then
   return { 'NoSuchBucket' }

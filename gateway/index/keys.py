@@ -31,6 +31,39 @@ def sequence(partition: int = 0) -> str:
     return _name(partition, "sequence")
 
 
+def journal_stream(partition: int = 0) -> str:
+    """Stream: the journal's entries, each under `<number of the change>-0`, until they are durable and some longer.
+
+    Its name and that of `pending` are also made in prelude.lua, from that of the sequence.
+    """
+    return _name(partition, "journal-stream")
+
+
+def pending(partition: int = 0) -> str:
+    """Sorted set: what was changed, by the number of its last change that is not durable yet; '' is everything."""
+    return _name(partition, "pending")
+
+
+def journal(partition: int = 0) -> str:
+    """Hash: for which server the index was opened, and how its journal stands, see `journal_feed.JournalState`."""
+    return _name(partition, "journal")
+
+
+def restored(partition: int = 0) -> str:
+    """String: the number of the last change restored; exists in place of `sequence` while an index is restored."""
+    return _name(partition, "restored")
+
+
+def recovery_lease(partition: int = 0) -> str:
+    """String with a time to live: which process recovers the index."""
+    return _name(partition, "recovery-lease")
+
+
+def everything(partition: int = 0) -> str:
+    """Glob pattern of every key of a partition."""
+    return _name(partition, "*")
+
+
 def reclaim(partition: int = 0) -> str:
     """Sorted set: reference to an entry of `trash` by the time (ms) it was put there."""
     return _name(partition, "reclaim")
@@ -124,3 +157,25 @@ def user_names() -> str:
 def worker_lease(name: str) -> str:
     """String with a time to live: who runs the background work of this name."""
     return _name(0, f"worker:{name}")
+
+
+_NO_STATE = frozenset(
+    name().encode()
+    for name in (nodes, sequence, journal_stream, pending, journal, restored, recovery_lease, write_leases, orphan_sweep)
+)
+_WORKER_LEASES = worker_lease("").encode()
+_LEXICAL = frozenset(name().encode() for name in (buckets, owned_buckets, trash))
+_LEXICAL_PREFIXES = (objects("").encode(), uploads("").encode())
+
+
+def is_state(name: bytes) -> bool:
+    """Whether a key is part of what the journal describes: what changes by entries alone, and snapshots hold.
+
+    Leases, the node table, the journal's own books and a sweep's cursors are not; each comes back by itself.
+    """
+    return name not in _NO_STATE and not name.startswith(_WORKER_LEASES)
+
+
+def is_lexical(name: bytes) -> bool:
+    """Whether a key is a sorted set whose scores are all 0, so that it can be read in byte order."""
+    return name in _LEXICAL or name.startswith(_LEXICAL_PREFIXES)

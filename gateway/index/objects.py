@@ -63,7 +63,8 @@ class ObjectIndex(IndexBase):
         """
         for _ in range(2):
             if version_id is None:
-                reply = await self._connection.read(_GET, bucket_keys(bucket), (key, *BUCKET_FIELDS))
+                names = (*bucket_keys(bucket), keys.pending(keys.partition_of(bucket)))
+                reply = await self._connection.read(_GET, names, (key, *BUCKET_FIELDS))
             else:
                 arguments: tuple[str | bytes, ...] = (key, selector(version_id), *BUCKET_FIELDS)
                 reply = await self._connection.read(_GET_VERSION, bucket_keys(bucket), arguments)

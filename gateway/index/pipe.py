@@ -44,6 +44,7 @@ class Pipe(asyncio.Protocol):
         self._silent_ticks = 0
         self._watchdog: asyncio.TimerHandle | None = None
         self._loss: str | None = None
+        self.incarnation = ""  # of the index that the server holds, as its user found it
 
     @property
     def is_open(self) -> bool:
@@ -69,7 +70,7 @@ class Pipe(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection; whoever still waits gets PipeLost."""
-        self._lose("closed")
+        self.lose("closed")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not instances of asyncio's class.
@@ -84,10 +85,10 @@ class Pipe(asyncio.Protocol):
                 if not future.done():
                     future.set_result(reply)
         except (hiredis.ProtocolError, IndexError) as error:
-            self._lose(f"the server does not speak Redis: {error}")
+            self.lose(f"the server does not speak Redis: {error}")
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._lose(f"the connection ended: {error}" if error else "the server closed the connection")
+        self.lose(f"the connection ended: {error}" if error else "the server closed the connection")
 
     def _send(self) -> None:
         batch, self._unsent = self._unsent, []
@@ -100,11 +101,12 @@ class Pipe(asyncio.Protocol):
             return
         self._silent_ticks += 1
         if self._silent_ticks > _TICKS_A_TIMEOUT:
-            self._lose(f"no answer for {self._timeout_s:g} s", timed_out=True)
+            self.lose(f"no answer for {self._timeout_s:g} s", timed_out=True)
         else:
             self._watchdog = self._loop.call_later(self._timeout_s / _TICKS_A_TIMEOUT, self._tick)
 
-    def _lose(self, reason: str, *, timed_out: bool = False) -> None:
+    def lose(self, reason: str, *, timed_out: bool = False) -> None:
+        """End the connection; whoever still waits gets PipeLost with this reason."""
         if self._loss is not None:
             return
         self._loss = reason

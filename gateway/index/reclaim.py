@@ -93,7 +93,7 @@ class ReclaimIndex(IndexBase):
 
     async def _lease_write(self, write_id: str, ttl_ms: int) -> None:
         names = (keys.sequence(), keys.write_leases())
-        reply = await self._connection.change(_LEASE, names, (bytes.fromhex(write_id), ttl_ms))
+        reply = await self._connection.transient(_LEASE, names, (bytes.fromhex(write_id), ttl_ms))
         accepted(reply, write_id)
 
     async def _extents_of_parts(self, name: str) -> AsyncIterator[Extent]:

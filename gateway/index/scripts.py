@@ -1,7 +1,8 @@
 """Loads the Lua scripts: each is a file of this directory behind the parts that it shares with others.
 
 A script's file begins with `-- uses: part part …`, naming those parts (files too) in order. A first line `#!lua …`
-carries flags for the server and stays the first line.
+carries flags for the server and stays the first line. One that uses the prelude becomes a function, which the
+epilogue calls: every script replies `{reply, number of the change that must be durable first}`.
 """
 
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ def load_script(name: str) -> Script:
     uses, *body = rest if flags else [first, *rest]
     if not uses.startswith(_USES):
         raise ValueError(f"{name}.lua does not say what it uses")
-    parts = [_read(part) for part in uses.removeprefix(_USES).split()]
-    text = "\n".join([*flags, *parts, *body])
+    names = uses.removeprefix(_USES).split()
+    if "prelude" in names:
+        body = ["local function script()", *body, "end", _read("epilogue")]
+    text = "\n".join([*flags, *[_read(name) for name in names], *body])
     digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
     return Script(name=name, text=text, digest=digest)
 

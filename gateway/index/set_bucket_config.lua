@@ -7,6 +7,7 @@ if not read_bucket(bucket_id) then
   return { 'NoSuchBucket' }
 end
 local change = new_change('set_bucket_config')
+touch(change, BUCKET)
 if stored == '1' then
   effect(change, 'HSET', BUCKET, field, document)
 else

@@ -5,5 +5,6 @@ if not read_bucket('') then
   return { 'NoSuchBucket' }
 end
 local change = new_change('set_versioning')
+touch(change, BUCKET)
 effect(change, 'HSET', BUCKET, 'versioning', versioning)
 return { 'OK', commit_change(change) }

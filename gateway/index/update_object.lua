@@ -14,6 +14,7 @@ if is_set(version, NULL_VERSION) then
   record = sub(record, 1, 1) .. char(byte(record, 2) + NULL_VERSION) .. sub(record, 3)
 end
 local change = new_change('update_object')
+touch(change, subject_of(version.key))
 effect(change, 'ZREM', OBJECTS, member)
 effect(change, 'ZADD', OBJECTS, 0, version.key .. '\0' .. version.order .. record)
 return { 'OK', commit_change(change) }

@@ -149,7 +149,7 @@ class UploadIndex(ObjectIndex):
 
     async def completed_upload(self, bucket: str, key: str, upload_id: str) -> CompleteResult | None:
         """The answer of an upload that was completed within a day, else None. Raises IndexUnavailable."""
-        answer = await self._connection.command("GET", keys.completed_upload(bucket, upload_id))
+        answer = await self._connection.observe("GET", keys.completed_upload(bucket, upload_id))
         return None if answer is None else _complete_result(key, answer, replayed=True)
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str) -> int:

@@ -52,7 +52,7 @@ class UserIndex(IndexBase):
 
     async def get_user(self, user_id: str) -> UserRecord | None:
         """The user of this id. Raises IndexUnavailable."""
-        stored = await self._connection.command("HGET", keys.users(), user_id)
+        stored = await self._connection.observe("HGET", keys.users(), user_id)
         return None if stored is None else decode_user(stored)
 
     async def get_user_by_access_key(self, access_key: str) -> UserRecord | None:
@@ -69,7 +69,7 @@ class UserIndex(IndexBase):
 
     async def list_users(self) -> list[UserRecord]:
         """All users by name. Raises IndexUnavailable."""
-        stored = await self._connection.command("HVALS", keys.users())
+        stored = await self._connection.observe("HVALS", keys.users())
         return sorted([decode_user(value) for value in stored], key=lambda user: user.name)
 
     async def _find(self, name: str) -> UserRecord | None:

@@ -26,5 +26,5 @@ class WorkerLeaseIndex(IndexBase):
 
     async def _lease_worker(self, name: str, holder: str, ttl_ms: int) -> bool:
         names = (keys.sequence(), keys.worker_lease(name))
-        reply = await self._connection.change(_LEASE, names, (holder, ttl_ms))
+        reply = await self._connection.transient(_LEASE, names, (holder, ttl_ms))
         return bool(accepted(reply, name)[0])

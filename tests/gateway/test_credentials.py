@@ -18,6 +18,7 @@ from gateway.index.connection import Connection
 from gateway.index.store import Index
 from gateway.settings import GatewaySettings
 from gateway.users import NewUser, UserDirectory, UserError
+from tests.harness.opened_index import open_new
 from tests.harness.redis_server import RedisServer
 
 MASTER_KEY = bytes(range(32))
@@ -42,7 +43,7 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 async def redis(redis_server: RedisServer) -> AsyncIterator[Connection]:
     opened = connection.connect(redis_server.address)
-    await opened.command("FLUSHALL")
+    await open_new(opened)
     yield opened
     await opened.close()
 

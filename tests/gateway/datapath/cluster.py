@@ -18,6 +18,7 @@ from gateway.index.records import Extent
 from gateway.index.store import Index
 from gateway.placement.membership import Membership
 from storagenode.client import BlobInfo, NodeClient
+from tests.harness.opened_index import open_as_it_is
 from tests.harness.redis_server import RedisServer
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -199,6 +200,7 @@ async def open_cluster(
     async with contextlib.AsyncExitStack() as stack:
         connection = connect(processes.redis.address)
         stack.push_async_callback(connection.close)
+        await open_as_it_is(connection)
         index = Index(connection)
         membership = await stack.enter_async_context(Membership(connection, node_timeout_s=NODE_TIMEOUT_S))
         client = await stack.enter_async_context(

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.index.connection import Connection, connect
 from gateway.index.store import Index
+from tests.harness.opened_index import open_new
 from tests.harness.redis_server import RedisServer
 
 
@@ -18,7 +19,7 @@ def server() -> Iterator[RedisServer]:
 @pytest.fixture
 async def connection(server: RedisServer) -> AsyncIterator[Connection]:
     opened = connect(server.address)
-    await opened.command("FLUSHALL")
+    await open_new(opened)
     yield opened
     await opened.close()
 

@@ -11,6 +11,7 @@ from gateway.index.errors import NoSuchBucket
 from gateway.index.records import Deletion, ListPosition, ObjectPage, Versioning
 from gateway.index.store import Index
 from tests.gateway.index.making import NOW_MS, OWNER, make_bucket, put, stored_object
+from tests.harness.opened_index import open_new
 
 BUCKET = "photos"
 
@@ -154,7 +155,7 @@ async def test_pages_together_are_what_the_model_lists(
     limit: int,
     work: int,
 ) -> None:
-    await index._connection.command("FLUSHALL")
+    await open_new(index._connection)
     await make_bucket(index, BUCKET)
     await index.set_versioning(BUCKET, Versioning.ENABLED)
     dead = [key for key in dead if key not in live]

@@ -22,6 +22,7 @@ from tests.gateway.index.making import (
     stored_part,
     write_id,
 )
+from tests.harness.opened_index import open_new
 from tests.harness.redis_server import RedisServer
 
 BUCKET = "photos"
@@ -85,7 +86,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.run(self.connection.command("FLUSHALL"))
+        self.run(open_new(self.connection))
         self.run(make_bucket(self.index, BUCKET))
 
     @rule(versioning=st.sampled_from([Versioning.ENABLED, Versioning.SUSPENDED]))

@@ -27,6 +27,7 @@ async def empty_index(cluster: Cluster) -> None:
     for name in await cluster.connection.command("KEYS", "*"):
         if name != keys.nodes().encode():
             await cluster.connection.command("DEL", name)
+    await cluster.connection.command("SET", keys.sequence(), 0)
 
 
 async def put_object(cluster: Cluster, key: str, body: bytes) -> Extent:

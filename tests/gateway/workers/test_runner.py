@@ -9,6 +9,7 @@ from gateway.index.connection import connect
 from gateway.index.errors import IndexUnavailable
 from gateway.index.store import Index
 from gateway.workers.runner import LEASE_NAME, Worker
+from tests.harness.opened_index import open_new
 from tests.harness.redis_server import RedisServer, running_server
 
 TTL_S = 0.3
@@ -19,7 +20,7 @@ redis_server = pytest.fixture(scope="module")(running_server)
 @pytest.fixture
 async def index(redis_server: RedisServer) -> AsyncIterator[Index]:
     connection = connect(redis_server.address)
-    await connection.command("FLUSHALL")
+    await open_new(connection)
     yield Index(connection)
     await connection.close()
 
@@ -99,7 +100,7 @@ async def test_a_worker_that_lost_its_lease_stops_acting(redis_server: RedisServ
     running = asyncio.create_task(worker(index, job).run(stop))
     await job.reach(1)
     thief = connect(redis_server.address)
-    await thief.command("FLUSHALL")
+    await open_new(thief)
     assert await Index(thief).try_lease(LEASE_NAME, "the thief", ttl_ms=60_000)
     async with asyncio.timeout(10):
         while not job.cancelled:
