@@ -89,6 +89,17 @@ def parse_seconds(text: str) -> float:
     return seconds
 
 
+def parse_index_host(text: str) -> str:
+    """What gateway/index/discovery.py takes: a host, unix:PATH, sentinel:NAME@HOST:PORT,… or cluster:HOST:PORT,…"""
+    kind, _, rest = text.partition(":")
+    name, at, places = rest.partition("@")
+    if kind == "sentinel" and not (name and at and places):
+        raise ValueError("expected sentinel:NAME@HOST:PORT,...")
+    if kind in ("unix", "cluster") and not rest:
+        raise ValueError(f"expected something behind {kind}:")
+    return text
+
+
 def parse_log_format(text: str) -> str:
     if text not in ("json", "text", "auto"):
         raise ValueError("expected json, text or auto")
@@ -139,7 +150,12 @@ def _setting(
 class GatewaySettings:
     """Everything a gateway or worker process is told. Build from the outside world with `load`."""
 
-    redis_host: str = _setting("REDIS_HOST", "localhost", parse_text, "Redis host name, or unix:/path/to/its.sock")
+    redis_host: str = _setting(
+        "REDIS_HOST",
+        "localhost",
+        parse_index_host,
+        "Redis host name, unix:/path/to/its.sock, sentinel:NAME@HOST:PORT,... or cluster:HOST:PORT,...",
+    )
     redis_port: int = _setting("REDIS_PORT", 6379, parse_port, "Redis port")
     redis_password: str = _setting("REDIS_PASSWORD", "", parse_text, "Redis password", secret=True)
     base_storage_path: Path = _setting(
@@ -202,6 +218,12 @@ class GatewaySettings:
     )
     reclaim_interval_s: float = _setting(
         "CAIRN_RECLAIM_INTERVAL_S", 60.0, parse_seconds, "seconds between two rounds of reclaiming"
+    )
+    snapshot_entries: int = _setting(
+        "CAIRN_SNAPSHOT_ENTRIES", 100_000, parse_positive_count, "changes after which the index is dumped to the nodes"
+    )
+    snapshot_interval_s: float = _setting(
+        "CAIRN_SNAPSHOT_INTERVAL_S", 3600.0, parse_seconds, "seconds after which it is, if there was any change"
     )
     request_body_idle_timeout_s: float = _setting(
         "CAIRN_BODY_TIMEOUT_S",

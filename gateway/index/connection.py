@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 import hiredis
 
 from gateway.index import keys
+from gateway.index.discovery import DEFAULT_PORT, Locate, Place, locator
 from gateway.index.errors import IndexFault, IndexNotOpen, IndexUnavailable
 from gateway.index.pipe import Argument, Pipe, PipeLost
 from gateway.index.scripts import Script, load_script
@@ -29,13 +30,11 @@ from gateway.index.server_identity import read_identity
 
 _OBSERVE = load_script("observe")
 
-DEFAULT_PORT = 6379
-UNIX_PREFIX = "unix:"
-
 # First words of error replies by which a server refuses to begin: nothing was executed. Scripts decide before
 # they write, and the server asks for memory, disk and role before a script's first write.
 _NOT_NOW = frozenset(
     [
+        "ASK",
         "BUSY",
         "CLUSTERDOWN",
         "LOADING",
@@ -55,7 +54,7 @@ _NOT_NOW = frozenset(
 
 
 # By these a server says that it is not, or no longer, the one to ask: the next call looks for another.
-_NOT_HERE = frozenset(["MOVED", "NOTOPEN", "READONLY"])
+_NOT_HERE = frozenset(["ASK", "MOVED", "NOTOPEN", "READONLY"])
 
 
 _Reply = TypeVar("_Reply")
@@ -80,17 +79,17 @@ class Connection:
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        locate: Locate,
         *,
+        address: str,
         password: str,
         connect_timeout_s: float,
         timeout_s: float,
         guarded: bool,
         on_not_open: Callable[[], None],
     ) -> None:
-        self._host = host
-        self._port = port
+        self._locate = locate
+        self._address = address
         self._password = password
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
@@ -102,8 +101,8 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """For messages: `unix:/path` or `host:port`."""
-        return self._host if self._host.startswith(UNIX_PREFIX) else f"{self._host}:{self._port}"
+        """For messages: what REDIS_HOST says, with the port."""
+        return self._address
 
     @property
     def incarnation(self) -> str:
@@ -218,15 +217,8 @@ class Connection:
             raise self._unavailable(error, maybe_applied=False) from error
 
     async def _open(self) -> Pipe:
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._connect_timeout_s):
-            if self._host.startswith(UNIX_PREFIX):
-                path = self._host.removeprefix(UNIX_PREFIX)
-                transport, pipe = await loop.create_unix_connection(lambda: Pipe(self._timeout_s), path)
-            else:
-                transport, pipe = await loop.create_connection(lambda: Pipe(self._timeout_s), self._host, self._port)
-                handle = transport.get_extra_info("socket")
-                handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            pipe = await self._connect(await self._locate())
             try:
                 if self._password:
                     self._checked(pipe, await pipe.call("AUTH", self._password))
@@ -236,6 +228,16 @@ class Connection:
                 pipe.close()
                 raise
         self._pipe = pipe
+        return pipe
+
+    async def _connect(self, place: Place) -> Pipe:
+        loop = asyncio.get_running_loop()
+        if place.path:
+            _, pipe = await loop.create_unix_connection(lambda: Pipe(self._timeout_s), place.path)
+            return pipe
+        transport, pipe = await loop.create_connection(lambda: Pipe(self._timeout_s), place.host, place.port)
+        handle = transport.get_extra_info("socket")
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return pipe
 
     async def _make_sure(self, pipe: Pipe) -> None:
@@ -281,14 +283,15 @@ def connect(
     guarded: bool = False,
     on_not_open: Callable[[], None] = lambda: None,
 ) -> Connection:
-    """A connection to a server; `host` may be `unix:/path/to.sock`. Nothing is opened before the first call.
+    """A connection to the server that `host` names (discovery.py). Nothing is opened before the first call.
 
     `timeout_s` is how long a server that owes answers may be silent before it is given up, with all that waits for it.
     A `guarded` connection raises IndexNotOpen, and tells `on_not_open`, where the index was not opened on the server.
     """
+    fixed = ":" not in host
     return Connection(
-        host,
-        port,
+        locator(host, port, password=password, timeout_s=connect_timeout_s / 2),
+        address=f"{host}:{port}" if fixed else host,
         password=password,
         connect_timeout_s=connect_timeout_s,
         timeout_s=timeout_s,

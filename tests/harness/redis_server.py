@@ -24,11 +24,13 @@ BINARY_VARIABLE = "CAIRN_TEST_REDIS_BINARY"
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
+# Of a member that does not, or not yet, serve the slot of what it is asked.
+_CLUSTER_ANSWERS = (b"-CLUSTERDOWN", b"-MOVED")
 _POLL_S = 0.005
 
 # Run in the child before it becomes the server: ask the kernel (PR_SET_PDEATHSIG = 1) to kill it with its
 # parent, then look whether the parent has died in between. Not a preexec_fn: those are unsafe with threads.
-_DIE_WITH_PARENT = """
+DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -36,6 +38,11 @@ if os.getppid() != int(sys.argv[1]):
     sys.exit("the parent is gone")
 os.execv(sys.argv[2], sys.argv[2:])
 """
+
+
+def server_binary() -> Path:
+    """The server that tests run."""
+    return Path(os.environ.get(BINARY_VARIABLE) or get_binary_path())
 
 
 class RedisServer:
@@ -63,7 +70,7 @@ class RedisServer:
         self.port = port
         self.password = password
         self.socket_path = self.directory / "redis.sock"
-        self._binary = binary or Path(os.environ.get(BINARY_VARIABLE) or get_binary_path())
+        self._binary = binary or server_binary()
         self._options = [
             *("--port", str(port), "--bind", "127.0.0.1"),
             *("--unixsocket", str(self.socket_path), "--dir", str(self.directory)),
@@ -91,7 +98,7 @@ class RedisServer:
         self.socket_path.unlink(missing_ok=True)
         command = [str(self._binary), *self._options]
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command],
+            [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -142,7 +149,7 @@ class RedisServer:
             connection.connect(str(self.socket_path))
             connection.sendall(f"{authenticate}EXISTS ready\r\n".encode())  # refused while files are loaded
             reply = b""
-            while b":0\r\n" not in reply:
+            while b":0\r\n" not in reply and not any(word in reply for word in _CLUSTER_ANSWERS):
                 received = connection.recv(1000)
                 reply += received
                 if not received or b"-LOADING" in reply:
