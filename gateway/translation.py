@@ -46,7 +46,7 @@ def to_s3_error(failure: IndexFailure | DataPathError) -> S3Error:
     if isinstance(failure, NoSuchBucket):
         # A refusal names what it is about: BUCKET or BUCKET/KEY.
         return S3Error("NoSuchBucket", BucketName=str(failure).partition("/")[0])
-    code = _CODES.get(type(failure))
+    code = next((_CODES[kind] for kind in type(failure).__mro__ if kind in _CODES), None)
     if code is None:
         log.error("failure without an S3 meaning", exc_info=failure)
         return S3Error("InternalError")
