@@ -34,6 +34,10 @@ test: $(DEVELOPMENT) tools ## Run every check: format, lint, types, tests.
 test-large: $(DEVELOPMENT) tools ## Run the tests that move gigabytes.
 	$(BIN)/pytest -m large $(PYTEST_ARGS)
 
+.PHONY: storm
+storm: $(DEVELOPMENT) ## Attack a cluster for a quarter of an hour: 500 kills; flags through ARGS="--seed 7 --wipes 5".
+	$(BIN)/python -m tests.storm $(ARGS)
+
 .PHONY: format
 format: $(DEVELOPMENT) ## Rewrite the sources in the project's format.
 	$(BIN)/ruff format .

@@ -10,11 +10,19 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from gateway.settings import GatewaySettings, ServeSettings, SettingsError, declaration, load_one
+from gateway.cli_buckets import buckets
+from gateway.cli_cluster import register as register_cluster_commands
+from gateway.cli_nodes import nodes, rebalance
+from gateway.cli_objects import objects, undelete
+from gateway.cli_options import Data as _Data
+from gateway.cli_options import failing_on as _failing_on
+from gateway.cli_options import option as _option
+from gateway.cli_status import status
+from gateway.settings import GatewaySettings, ServeSettings, SettingsError, load_one
 
 app = typer.Typer(
     help="Cairn, an S3-compatible object store. Settings also come from the environment and from a TOML file"
@@ -26,14 +34,9 @@ app = typer.Typer(
 )
 users = typer.Typer(help="Users: who may sign requests.", no_args_is_help=True)
 app.add_typer(users, name="user")
-
-
-def _option(flag: str, name: str, settings: type = GatewaySettings) -> Any:
-    declared = declaration(settings, name)
-    return typer.Option(flag, help=f"{declared.help} [{declared.variable}]", show_default=False)
-
-
-_Data = Annotated[str | None, _option("--data", "base_storage_path")]
+app.add_typer(buckets, name="bucket")
+app.add_typer(objects, name="object")
+app.add_typer(nodes, name="node")
 
 
 @app.command()
@@ -79,15 +82,17 @@ def gateway(listen_fd: Annotated[int | None, typer.Option("--listen-fd", hidden=
 
 @app.command()
 def worker() -> None:
-    """Run one background worker (reclaiming of unreferenced bytes), from settings alone."""
+    """Run one background worker (repair, reclaim, lifecycle, snapshots), from settings alone."""
     from gateway.workers.runner import run_worker
 
     run_worker(_load_for_role())
 
 
-@app.command()
-def node() -> None:
-    """Run one storage node, from settings alone."""
+@nodes.callback(invoke_without_command=True)
+def node(context: typer.Context) -> None:
+    """Run one storage node, from settings alone; or, with a command, look after those of the cluster."""
+    if context.invoked_subcommand is not None:
+        return
     from storagenode.app import run_node
     from storagenode.settings import NodeSettings
     from storagenode.settings import SettingsError as NodeSettingsError
@@ -96,6 +101,12 @@ def node() -> None:
     with _failing_on(NodeSettingsError):
         settings = NodeSettings.from_environment(os.environ)
     run_node(settings)
+
+
+app.command("undelete")(undelete)
+register_cluster_commands(app)
+app.command("status")(status)
+app.command("rebalance")(rebalance)
 
 
 @users.command("add")
@@ -179,16 +190,6 @@ def _configure_logging() -> None:
 
     with _failing_on(SettingsError):
         configure_logging(debug=load_one("debug", os.environ), form=load_one("log_format", os.environ))
-
-
-@contextlib.contextmanager
-def _failing_on(*kinds: type[Exception]) -> Iterator[None]:
-    """Errors of these kinds are told in one sentence and end the program with status 1."""
-    try:
-        yield
-    except kinds as error:
-        print(f"cairn: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from gateway.credentials import CredentialStore, Identity
 from gateway.datapath import DataPath
 from gateway.index.records import BucketRecord
 from gateway.index.store import Index
+from gateway.journal.journal import Journal
 from gateway.payload import Payload
 from gateway.placement.membership import Membership
 from gateway.settings import GatewaySettings
@@ -34,6 +35,7 @@ class Services:
     datapath: DataPath
     membership: Membership
     credentials: CredentialStore
+    journal: Journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

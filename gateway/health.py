@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from gateway.index.errors import IndexFailure
+from gateway.journal.state import Phase
 
 #: A readiness check that takes longer than this is a no, in seconds.
 CHECK_TIMEOUT_S = 2.0
@@ -18,7 +19,7 @@ async def live(request: Request) -> JSONResponse:
 
 
 async def ready(request: Request) -> JSONResponse:
-    """200 when the index answers and enough nodes are live for a write; else 503 with the reasons."""
+    """200 when the index is open, its journal gets on and enough nodes are live for a write; else 503 and why not."""
     services = request.app.state.services
     reasons: list[str] = []
     try:
@@ -26,6 +27,9 @@ async def ready(request: Request) -> JSONResponse:
             await services.membership.refresh()
     except (TimeoutError, IndexFailure):
         reasons.append("the index does not answer")
+    condition = services.journal.condition
+    if condition.phase is not Phase.OPEN:
+        reasons.append(condition.reason)
     live_count = len(services.membership.live_nodes())
     wanted = services.settings.replicas_for(len(services.membership.expected_nodes()))
     if live_count < wanted // 2 + 1:

@@ -12,14 +12,12 @@ from gateway.app import create_app
 from gateway.context import Services
 from gateway.credentials import CredentialStore
 from gateway.datapath import DataPath
+from gateway.datapath.repair_reports import RepairReporter
 from gateway.http_protocol import GatewayHttpProtocol
 from gateway.index import connection
 from gateway.index.errors import IndexFailure
-from gateway.index.journal_feed import JournalFeed
-from gateway.index.store import Index
-from gateway.placement.membership import Membership
+from gateway.journal.opening import open_index
 from gateway.settings import GatewaySettings
-from storagenode.client import NodeClient
 
 log = structlog.get_logger("cairn.gateway")
 
@@ -34,23 +32,21 @@ GRACEFUL_STOP_S = 10
 async def open_services(settings: GatewaySettings) -> AsyncIterator[Services]:
     """Open the index, the node client and the membership table; close them in reverse."""
     async with contextlib.AsyncExitStack() as stack:
-        redis = connection.connect(settings.redis_host, settings.redis_port, password=settings.redis_password)
-        stack.push_async_callback(redis.close)
-        await warn_unless_durable(redis)
-        await _open_if_new(redis)
-        index = Index(redis)
-        membership = await stack.enter_async_context(Membership(redis, node_timeout_s=settings.node_timeout_s))
-        client = await stack.enter_async_context(NodeClient(settings.cluster_secret.encode()))
+        opened = await stack.enter_async_context(open_index(settings))
+        index, client, membership = opened.index, opened.client, opened.membership
+        await warn_unless_persistent(opened.raw)
 
         async def keep_lease(write_id: str, seconds: float) -> None:
             await index.keep_lease(write_id, ttl_ms=int(seconds * 1000))
 
+        reporter = await stack.enter_async_context(RepairReporter(index, client, membership))
         datapath = DataPath(
             client=client,
             membership=membership,
             replicas_for=settings.replicas_for,
             keep_lease=keep_lease,
             orphan_grace_s=settings.orphan_grace_s,
+            damage=reporter,
         )
         stack.push_async_callback(datapath.aclose)
         yield Services(
@@ -59,26 +55,19 @@ async def open_services(settings: GatewaySettings) -> AsyncIterator[Services]:
             datapath=datapath,
             membership=membership,
             credentials=CredentialStore(index, settings),
+            journal=opened.journal,
         )
 
 
-async def _open_if_new(redis: connection.Connection) -> None:
-    feed = JournalFeed(redis)
-    with contextlib.suppress(IndexFailure):
-        state = await feed.read_state()
-        if state.sequence is None:
-            await feed.open(identity=state.identity, incarnation="", epoch=0, segment=b"", watermark=0)
-
-
-async def warn_unless_durable(redis: connection.Connection) -> None:
-    """Say so where the index server acknowledges what a crash may take back. It may also be away as yet."""
+async def warn_unless_persistent(redis: connection.Connection) -> None:
+    """Say so where the index server keeps nothing over a restart. It may also be away as yet."""
     try:
         reason = await connection.check_durability(redis)
     except IndexFailure as error:
-        log.warning("whether the index is durable could not be asked", error=str(error))
+        log.warning("whether the index server is persistent could not be asked", error=str(error))
         return
     if reason is not None:
-        log.warning("acknowledged writes may be lost", reason=reason)
+        log.warning("the index server is not persistent", reason=reason)
 
 
 def run_gateway(settings: GatewaySettings, sockets: list[socket.socket] | None = None) -> None:

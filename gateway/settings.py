@@ -225,6 +225,27 @@ class GatewaySettings:
     snapshot_interval_s: float = _setting(
         "CAIRN_SNAPSHOT_INTERVAL_S", 3600.0, parse_seconds, "seconds after which it is, if there was any change"
     )
+    repair_grace_s: float = _setting(
+        "CAIRN_REPAIR_GRACE_S", 900.0, parse_seconds, "seconds that a node may be dead before it is repaired around"
+    )
+    repair_rate_bytes_s: int = _setting(
+        "CAIRN_REPAIR_RATE", 100 * 1024 * 1024, parse_positive_count, "bytes a second that repair may copy"
+    )
+    journal_replicas: int = _setting(
+        "CAIRN_JOURNAL_REPLICAS", 0, parse_count, "nodes that keep the journal; 0: as many as there are, at most 3"
+    )
+    journal_timeout_s: float = _setting(
+        "CAIRN_JOURNAL_TIMEOUT_S", 10.0, parse_seconds, "seconds that a change waits for the journal's nodes"
+    )
+    expected_nodes: int = _setting(
+        "CAIRN_EXPECTED_NODES", 0, parse_count, "storage nodes that a new cluster waits for; 0: until no more come"
+    )
+    lifecycle_day_s: float = _setting(
+        "CAIRN_LIFECYCLE_DAY_S", 86_400.0, parse_seconds, "seconds that a day of a lifecycle rule lasts"
+    )
+    lifecycle_interval_s: float = _setting(
+        "CAIRN_LIFECYCLE_INTERVAL_S", 3600.0, parse_seconds, "seconds between two rounds of the lifecycle rules"
+    )
     request_body_idle_timeout_s: float = _setting(
         "CAIRN_BODY_TIMEOUT_S",
         30.0,

@@ -12,8 +12,11 @@ from gateway.index.errors import (
     NoSuchBucket,
     NoSuchKey,
     NoSuchUpload,
+    ObjectLocked,
+    QuotaExceeded,
     TooManyBuckets,
     UploadChanged,
+    VersioningRequired,
     WriteCondemned,
 )
 from s3compat.errors import S3Error
@@ -29,6 +32,9 @@ _CODES: dict[type[Exception], str] = {
     TooManyBuckets: "TooManyBuckets",
     NoSuchKey: "NoSuchKey",
     NoSuchUpload: "NoSuchUpload",
+    QuotaExceeded: "QuotaExceeded",
+    ObjectLocked: "AccessDenied",
+    VersioningRequired: "InvalidBucketState",
     UploadChanged: "ConditionalRequestConflict",
     # The bytes were given up while the client was still sending: it must send them again.
     WriteCondemned: "SlowDown",

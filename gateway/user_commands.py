@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from gateway.credentials import Credential
-from gateway.index import connection
 from gateway.index.records import UserRecord
-from gateway.index.store import Index
+from gateway.journal.opening import open_index
 from gateway.settings import GatewaySettings, collect
 from gateway.supervisor.layout import DataDirectory
 from gateway.users import NewUser, UserDirectory
+
+OPEN_TIMEOUT_S = 10.0
+"""How long a command waits for the index to be opened, and its journal to be there."""
 
 
 def add(environment: Mapping[str, str], data: str | None, wanted: NewUser) -> Credential:
@@ -61,8 +63,6 @@ def find_index(environment: Mapping[str, str], data: str | None) -> GatewaySetti
 @asynccontextmanager
 async def _open(environment: Mapping[str, str], data: str | None) -> AsyncIterator[UserDirectory]:
     settings = find_index(environment, data)
-    redis = connection.connect(host=settings.redis_host, port=settings.redis_port, password=settings.redis_password)
-    try:
-        yield UserDirectory(Index(redis), settings)
-    finally:
-        await redis.close()
+    async with open_index(settings) as opened:
+        await opened.journal.wait_until_open(OPEN_TIMEOUT_S)
+        yield UserDirectory(opened.index, settings)

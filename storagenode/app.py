@@ -13,15 +13,20 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from storagenode import heartbeat, identity
+from storagenode import identity, index_server
 from storagenode.blobstore import BlobStore, DirectoryInUse
 from storagenode.disk import Disk
 from storagenode.guard import RequestGuard
 from storagenode.heartbeat import Beat, Heartbeat
 from storagenode.identity import UnknownDirectory
+from storagenode.journal.manifests import ManifestStore
+from storagenode.journal.store import JournalStore
+from storagenode.journal_routes import JournalRoutes
+from storagenode.journal_scrub import JournalScrub
 from storagenode.parent import ParentGone, die_with_parent
 from storagenode.protocol import ORIGIN_LIMIT_BYTES, NodeHealth
 from storagenode.routes import InFlight, Routes, answer_errors, authentication
+from storagenode.scrub import Scrubber, ScrubFile
 from storagenode.settings import NodeSettings
 from storagenode.threads import Threads
 
@@ -53,13 +58,16 @@ def create_app(
     node_id: str,
     secret: bytes,
     *,
+    journal: JournalStore,
     measure: Callable[[], NodeHealth],
     clock_ms: Callable[[], int] = unix_ms,
 ) -> web.Application:
-    """The node's HTTP application over a store; it owns the threads that it uses, not the store."""
+    """The node's HTTP application over its stores; it owns the threads that it uses, not the stores."""
     threads = Threads()
+    journal_routes = JournalRoutes(journal, ManifestStore(journal.files, store.space), threads)
 
     async def close_threads(_app: web.Application) -> None:
+        await asyncio.to_thread(journal_routes.close)
         await asyncio.to_thread(threads.close)
 
     guard = RequestGuard(secret, node_id, clock_ms=clock_ms)
@@ -67,6 +75,7 @@ def create_app(
     app = web.Application(middlewares=[in_flight.middleware(), answer_errors, authentication(guard)])
     app[IN_FLIGHT] = in_flight
     app.add_routes(Routes(store, threads, node_id, measure=measure, clock_ms=clock_ms).table())
+    app.add_routes(journal_routes.table())
     app.on_cleanup.append(close_threads)
     return app
 
@@ -107,7 +116,16 @@ class _Node:
         self._settings = settings
         self._disk = disk
         self._directory = os.path.abspath(settings.directory)
-        self._store, self._node_id = self._open()
+        self._store, self._node_id, self._journal = self._open()
+        self._app: web.Application | None = None
+        self._scrubber = Scrubber(
+            self._store,
+            ScrubFile(disk, self._directory),
+            period_s=settings.scrub_period_s,
+            clock_ms=unix_ms,
+            busy=self._is_busy,
+            verify_others=JournalScrub(self._journal, ManifestStore(self._journal.files, self._store.space)),
+        )
 
     async def run(self) -> None:
         stop = asyncio.Event()
@@ -116,10 +134,13 @@ class _Node:
         listener = self._listen()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._store.close)
+            stack.callback(self._journal.close)
             await self._serve(listener, stack)
             host, port = listener.getsockname()[:2]
             beats = self._start_heartbeat(host, port)
             stack.push_async_callback(beats.stop)
+            self._scrubber.start()
+            stack.push_async_callback(asyncio.to_thread, self._scrubber.stop)
             print(f"cairn node {self._node_id} listening on {_join(host, port)}", flush=True)
             await stop.wait()
 
@@ -133,9 +154,14 @@ class _Node:
             free_bytes=space.free_bytes,
             accepting=space.free_bytes > 0 and identity.is_present(self._disk, self._directory),
             quarantined=self._store.quarantined,
+            scrub=self._scrubber.progress,
         )
 
-    def _open(self) -> tuple[BlobStore, str]:
+    def _is_busy(self) -> bool:
+        """Whether requests are being served. Called from the scrubber's thread."""
+        return self._app is not None and self._app[IN_FLIGHT].count > 0
+
+    def _open(self) -> tuple[BlobStore, str, JournalStore]:
         try:
             store = BlobStore(
                 self._disk,
@@ -143,7 +169,8 @@ class _Node:
                 clock_ms=unix_ms,
                 reserve_bytes=self._settings.reserve_bytes,
             )
-            return store, identity.establish(self._disk, self._directory, os.urandom)
+            node_id = identity.establish(self._disk, self._directory, os.urandom)
+            return store, node_id, JournalStore(self._disk, self._directory, store.space)
         except DirectoryInUse as error:
             raise StartFailed(f"another node is running on {error}") from error
         except UnknownDirectory as error:
@@ -167,7 +194,8 @@ class _Node:
         return listener
 
     async def _serve(self, listener: socket.socket, stack: contextlib.AsyncExitStack) -> None:
-        app = create_app(self._store, self._node_id, self._settings.secret, measure=self.measure)
+        app = create_app(self._store, self._node_id, self._settings.secret, journal=self._journal, measure=self.measure)
+        self._app = app
         runner = create_runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -184,7 +212,7 @@ class _Node:
 
     def _start_heartbeat(self, host: str, port: int) -> Heartbeat:
         settings = self._settings
-        redis = heartbeat.connect(settings.redis_host, settings.redis_port, settings.redis_password)
+        redis = index_server.connect(settings.redis_host, settings.redis_port, settings.redis_password)
         address = advertised_address(settings.advertise, host, port)
         beats = Heartbeat(redis, lambda: self._beat(address), interval_s=settings.heartbeat_interval_s)
         beats.start()
@@ -199,7 +227,21 @@ class _Node:
             capacity_bytes=health.capacity_bytes,
             free_bytes=health.free_bytes,
             accepting=health.accepting,
+            scrub=_scrub_fields(health),
         )
+
+
+def _scrub_fields(health: NodeHealth) -> dict[str, int | float] | None:
+    """What a heartbeat says of scrubbing; the whole of it is in the node's own status."""
+    scrub = health.scrub
+    if scrub is None:
+        return None
+    return {
+        "round": scrub.number,
+        "fraction": round(scrub.fraction, 4),
+        "expected_end_ms": scrub.expected_end_ms,
+        "damaged": scrub.damaged,
+    }
 
 
 def advertised_address(advertise: str, host: str, port: int) -> str:

@@ -99,12 +99,17 @@ class Footer:
     digest: bytes
 
 
-def make_header(blob_id: str, origin: bytes, size_bytes: int) -> tuple[Layout, bytes]:
-    """The layout of a new blob file, and its header. Raises ValueError for an id or origin that cannot be stored."""
+def check_storable(blob_id: str, origin: bytes) -> None:
+    """Raises ValueError for an id or origin that cannot be stored."""
     if not is_blob_id(blob_id):
         raise ValueError(f"not a blob id: {blob_id!r}")
     if len(origin) > ORIGIN_LIMIT_BYTES:
         raise ValueError(f"an origin has at most {ORIGIN_LIMIT_BYTES} bytes, not {len(origin)}")
+
+
+def make_header(blob_id: str, origin: bytes, size_bytes: int) -> tuple[Layout, bytes]:
+    """The layout of a new blob file, and its header. Raises ValueError for an id or origin that cannot be stored."""
+    check_storable(blob_id, origin)
     header_bytes = _FIXED.size + len(origin) + _CHECKSUM.size
     start = _FIXED.pack(_MAGIC, _VERSION, header_bytes, BLOCK_BYTES, size_bytes, blob_id.encode()) + origin
     checksum = xxhash.xxh3_64_intdigest(start)
@@ -170,8 +175,14 @@ def parse_footer(footer: bytes, layout: Layout) -> Footer:
     return Footer(checksums=struct.unpack_from(f">{layout.block_count}Q", footer), digest=digest)
 
 
-def info(layout: Layout, footer: Footer) -> BlobInfo:
-    return BlobInfo(blob_id=layout.blob_id, size_bytes=layout.size_bytes, origin=layout.origin, digest=footer.digest)
+def info(layout: Layout, footer: Footer, *, durable_ms: int = 0) -> BlobInfo:
+    return BlobInfo(
+        blob_id=layout.blob_id,
+        size_bytes=layout.size_bytes,
+        origin=layout.origin,
+        digest=footer.digest,
+        durable_ms=durable_ms,
+    )
 
 
 def find_damage(layout: Layout, footer: Footer, first_block: int, span: memoryview) -> int | None:

@@ -10,7 +10,7 @@ succeed.
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from storagenode import blobfile, frames
 from storagenode.blobfile import Damaged, Footer, Layout, UnknownFormat
@@ -26,14 +26,32 @@ _FIRST_READ_BYTES = 16 * 1024
 _T = TypeVar("_T")
 
 
+class OpenBlob(Protocol):
+    """A blob to be read, be it a file of its own or an entry of a pack; to be closed."""
+
+    @property
+    def info(self) -> BlobInfo: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def close(self) -> None: ...
+
+    def read(self, offset: int, length: int) -> memoryview:
+        """A range that must lie within the blob, verified. Raises InvalidRequest, BlobCorrupt, NodeFailed."""
+
+
 class BlobReader:
     """An open blob file. Raises BlobNotFound, BlobCorrupt, NodeFailed on opening and on reading.
 
-    `set_aside(descriptor)` is called once damage is certain, to put the file that the descriptor has open
+    `set_aside(descriptor, reason)` is called once damage is certain, to put the file that the descriptor has open
     into quarantine. A reader is used by one thread at a time.
     """
 
-    def __init__(self, disk: Disk, path: str, blob_id: str, set_aside: Callable[[int], None]) -> None:
+    def __init__(self, disk: Disk, path: str, blob_id: str, set_aside: Callable[[int, str], None]) -> None:
         self._disk = disk
         self._blob_id = blob_id
         self._set_aside = set_aside
@@ -45,10 +63,12 @@ class BlobReader:
                 raise BlobNotFound(blob_id) from error
         try:
             self._layout, self._footer = self._twice(self._read_structure)
+            with disk_errors():
+                durable_ms = disk.modified_ms(self._descriptor)
         except BaseException:
             disk.close(self._descriptor)
             raise
-        self.info: BlobInfo = blobfile.info(self._layout, self._footer)
+        self.info: BlobInfo = blobfile.info(self._layout, self._footer, durable_ms=durable_ms)
 
     def __enter__(self) -> Self:
         return self
@@ -80,6 +100,19 @@ class BlobReader:
         for offset, length in frames.frames(0, self.info.size_bytes):
             self.read(offset, length)
 
+    def verify_device(self) -> None:
+        """verify(), of what the device holds and not of what memory remembers of it; memory forgets it afterwards.
+
+        The header and footer as well, which were read on opening. Raises BlobCorrupt, NodeFailed.
+        """
+        self._disk.drop_cache(self._descriptor)
+        self._start = b""
+        self._layout, self._footer = self._twice(self._read_structure)
+        try:
+            self.verify()
+        finally:
+            self._disk.drop_cache(self._descriptor)
+
     def _twice(self, attempt: Callable[[], _T]) -> _T:
         with disk_errors():
             try:
@@ -94,7 +127,7 @@ class BlobReader:
                 return attempt()
             except Damaged as second:
                 try:
-                    self._set_aside(self._descriptor)
+                    self._set_aside(self._descriptor, str(second))
                 except OSError as error:
                     _log.error("blob %s is damaged and cannot be quarantined: %r", self._blob_id, error)
                 raise BlobCorrupt(f"{self._blob_id}: {second}") from second

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from storagenode import blobfile
 from storagenode.blobfile import BlockHasher, Footer, Layout
@@ -16,6 +16,28 @@ _WRITEBACK_BYTES = 8 * 1024 * 1024
 
 _WRITE_BYTES = 256 * 1024
 """Less than this waits for more, or for the end."""
+
+
+class NewBlob(Protocol):
+    """A blob being received, for a file of its own or for a pack. Leaving the `with` block gives it up.
+
+    Used by one thread at a time, but for `condemned`.
+    """
+
+    blob_id: str
+    condemned: bool  # the blob was deleted meanwhile: not to be published
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def write(self, pieces: Sequence[Buffer]) -> None:
+        """Append to the blob's bytes. Raises InvalidRequest when they become more than were announced."""
+
+    def discard(self) -> None:
+        """Give up what was not published. Harmless when repeated."""
 
 
 class BlobWriter:
@@ -37,6 +59,7 @@ class BlobWriter:
         """`ended` is called at the end of each discard()."""
         self.path = path
         self.layout = layout
+        self.blob_id = layout.blob_id
         self.condemned = False  # the blob was deleted meanwhile: not to be published
         self._ended = ended
         self._disk = disk

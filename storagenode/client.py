@@ -10,7 +10,7 @@ import asyncio
 import base64
 import os
 import time
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,13 +21,18 @@ from storagenode.errors import (
     BlobCorrupt,
     BlobNotFound,
     InvalidRequest,
+    JournalFenced,
     NodeError,
     NodeFailed,
     NodeFull,
     NodeRefused,
     NodeUnreachable,
+    SegmentGap,
+    SegmentNotFound,
+    SegmentSealed,
 )
-from storagenode.protocol import BlobInfo, NodeHealth, StoredBlob
+from storagenode.journal_client import NodeJournal
+from storagenode.protocol import BlobInfo, DamagedBlob, NodeHealth, ScrubProgress, StoredBlob
 from storagenode.transport import Transport
 from storagenode.upload import Upload
 
@@ -37,14 +42,21 @@ __all__ = [
     "BlobInfo",
     "BlobNotFound",
     "BlobStream",
+    "DamagedBlob",
     "InvalidRequest",
+    "JournalFenced",
     "NodeClient",
     "NodeError",
     "NodeFailed",
     "NodeFull",
     "NodeHealth",
+    "NodeJournal",
     "NodeRefused",
     "NodeUnreachable",
+    "ScrubProgress",
+    "SegmentGap",
+    "SegmentNotFound",
+    "SegmentSealed",
     "StoredBlob",
 ]
 
@@ -73,6 +85,7 @@ class NodeClient:
             clock_ms=clock_ms,
             nonce_session=random_bytes(16).hex(),
         )
+        self.journal = NodeJournal(self._transport)
 
     async def __aenter__(self) -> Self:
         self._transport.open()
@@ -126,6 +139,10 @@ class NodeClient:
         """Delete durably; whether there was something to delete."""
         return await self._transport.call(address, "DELETE", _path(blob_id), bool)
 
+    async def quarantine(self, address: str, blob_id: str) -> bool:
+        """Have a blob that nothing explains set aside, durably, where nothing deletes it; whether it was there."""
+        return await self._transport.call(address, "POST", f"{_path(blob_id)}/quarantine", bool)
+
     async def stat(self, address: str, blob_id: str) -> BlobInfo:
         """What the node knows of a blob. Raises BlobNotFound, BlobCorrupt."""
         return await self._transport.call(address, "GET", f"{_path(blob_id)}/info", protocol.unpack_info)
@@ -138,6 +155,21 @@ class NodeClient:
         """
         path = f"{protocol.BLOBS_PATH}?after={after}&before_ms={before_ms}&limit={limit}"
         return await self._transport.call(address, "GET", path, _unpack_list)
+
+    async def damaged(self, address: str, *, after: str, limit: int) -> Sequence[DamagedBlob]:
+        """At most `limit` (1 to LIST_LIMIT) entries of the node's list of damage, oldest first.
+
+        `after` is the cursor of the last entry seen, or "". Raises NodeFailed, NodeRefused, NodeUnreachable.
+        """
+        path = f"{protocol.DAMAGED_PATH}?after={after}&limit={limit}"
+        return await self._transport.call(address, "GET", path, _unpack_damaged)
+
+    async def ping(self, address: str) -> None:
+        """Return when the node answers, which it does without touching its disk: a slow node from a dead one.
+
+        Raises NodeUnreachable, NodeFailed; takes up to 5 s.
+        """
+        await self._transport.ping(address)
 
     async def health(self, address: str) -> NodeHealth:
         """How the node is."""
@@ -159,6 +191,14 @@ def _path(blob_id: str) -> str:
     if not protocol.is_blob_id(blob_id):
         raise ValueError(f"not a blob id: {blob_id!r}")
     return f"{protocol.BLOBS_PATH}/{blob_id}"
+
+
+def _unpack_damaged(fields: Any) -> Sequence[DamagedBlob]:
+    match fields:
+        case [*entries]:
+            return [protocol.unpack_damaged(entry) for entry in entries]
+        case _:
+            raise ValueError("not a list of damaged blobs")
 
 
 def _unpack_list(fields: Any) -> list[BlobInfo]:

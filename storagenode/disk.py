@@ -38,6 +38,10 @@ class Disk:
         """Open an existing file for reading."""
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
+    def open_appending(self, path: str) -> int:
+        """Open an existing file for writes behind what it holds."""
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
     def write(self, descriptor: int, buffers: Sequence[Buffer]) -> None:
         """Append all of buffers, however many short writes that takes."""
         waiting = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
@@ -64,6 +68,10 @@ class Disk:
     def size(self, descriptor: int) -> int:
         return os.fstat(descriptor).st_size
 
+    def modified_ms(self, descriptor: int) -> int:
+        """Unix milliseconds of the last write to a file."""
+        return os.fstat(descriptor).st_mtime_ns // 1_000_000
+
     def start_writeback(self, descriptor: int, offset: int, size_bytes: int) -> None:
         """Let the kernel begin writing a range out, so that the fsync to come finds less to do; a mere hint."""
         if _sync_file_range is not None:
@@ -77,8 +85,16 @@ class Disk:
     def fsync(self, descriptor: int) -> None:
         os.fsync(descriptor)
 
+    def fdatasync(self, descriptor: int) -> None:
+        """As fsync, but for what is not needed to read the bytes again (times); Linux only, else fsync."""
+        _fdatasync(descriptor)
+
     def close(self, descriptor: int) -> None:
         os.close(descriptor)
+
+    def truncate(self, path: str, size_bytes: int) -> None:
+        """Cut a file; durable with the next fsync of it."""
+        os.truncate(path, size_bytes)
 
     def is_same_file(self, descriptor: int, path: str) -> bool:
         """Whether path still names the file that descriptor has open."""
@@ -158,4 +174,5 @@ def _find_sync_file_range() -> "ctypes._NamedFuncPointer | None":
     return function
 
 
+_fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has none
 _sync_file_range = _find_sync_file_range()

@@ -69,6 +69,47 @@ class InvalidRequest(NodeRefused):
     status = HTTPStatus.BAD_REQUEST
 
 
+class NumberedError(NodeError):
+    """A refusal that tells a number, without which its caller could not go on."""
+
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message or f"{type(self).__name__} {number}")
+        self.number = number
+
+
+class JournalFenced(NumberedError):
+    """The node promised a higher epoch: whoever asked has been superseded."""
+
+    status = HTTPStatus.CONFLICT
+
+    @property
+    def promised_epoch(self) -> int:
+        return self.number
+
+
+class SegmentGap(NumberedError):
+    """The node lacks the entries between what it has and the first one of the append."""
+
+    status = HTTPStatus.CONFLICT
+
+    @property
+    def last_sequence(self) -> int:
+        """The last sequence that the node has of the segment."""
+        return self.number
+
+
+class SegmentSealed(NodeError):
+    """The segment is sealed at this node: it takes no more entries."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class SegmentNotFound(NodeError):
+    """The node holds no segment of this id."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
 ERRORS_BY_NAME: dict[str, type[NodeError]] = {
     error.__name__: error
     for error in (
@@ -79,6 +120,10 @@ ERRORS_BY_NAME: dict[str, type[NodeError]] = {
         NodeRefused,
         BlobConflict,
         InvalidRequest,
+        JournalFenced,
+        SegmentGap,
+        SegmentSealed,
+        SegmentNotFound,
     )
 }
 

@@ -1,29 +1,31 @@
 """Tells gateways, through Redis, that this node lives, where it is and how full. Redis away stops nothing.
 
-    HSET cairn:{0}:nodes NODE_ID '{"node_id", "address", "zone", "capacity_bytes", "free_bytes", "accepting",
-                                   "stopped" (only when it is true), "heartbeat_at"}'
+    HSET cairn:{0}:nodes NODE_ID '{"node_id", "address", "zone", "capacity_bytes", "free_bytes", "accepting", "scrub",
+                                   "boot", "stopped" (only when it is true), "heartbeat_at"}'
 
-heartbeat_at is Redis's own clock in seconds, so that no two clocks are compared.
+boot differs for each start of a node, so that what failed before it is not held against the new process.
+heartbeat_at is Redis's own clock in seconds, so that no two clocks are compared. Between heartbeats the node looks
+whether it is still in the table: a Redis that was wiped or replaced is filled again by asking the nodes, and they
+must not be known only half a minute later.
 """
 
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 NODES_KEY = "cairn:{0}:nodes"
 
+_CHECK_S = 1.0  # how often to look whether the table still knows this node; an HEXISTS
 _RETRY_S = 1.0  # while Redis is away; a node should be known again soon after its return
 _FAREWELL_TIMEOUT_S = 2.0
-_CONNECT_TIMEOUT_S = 2.0
-_ANSWER_TIMEOUT_S = 5.0
 
 # The JSON is completed as text: cjson would render a capacity above 10**14 bytes with lost digits.
 _SCRIPT = """
@@ -47,30 +49,24 @@ class Beat:
     capacity_bytes: int
     free_bytes: int
     accepting: bool
-
-
-def connect(host: str, port: int, password: str) -> Redis:
-    """A client of the server at host:port, or at the socket of `unix:/path`. Connects when first used."""
-    path = host.removeprefix("unix:") if host.startswith("unix:") else None
-    return Redis(
-        host=host,
-        port=port,
-        unix_socket_path=path,
-        password=password or None,
-        socket_connect_timeout=_CONNECT_TIMEOUT_S,
-        socket_timeout=_ANSWER_TIMEOUT_S,
-        # Once is enough: the next heartbeat is the retry.
-        retry=Retry(NoBackoff(), 0),
-    )
+    scrub: dict[str, int | float] | None = None  # round, fraction, expected_end_ms, damaged
 
 
 class Heartbeat:
     """Beats from start() to stop(). `measure` gives what to say at the moment; it may raise OSError."""
 
-    def __init__(self, redis: Redis, measure: Callable[[], Beat], *, interval_s: float) -> None:
+    def __init__(
+        self,
+        redis: Redis | RedisCluster,
+        measure: Callable[[], Beat],
+        *,
+        interval_s: float,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         self._redis = redis
         self._measure = measure
         self._interval_s = interval_s
+        self._boot = random_bytes(8).hex()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -93,18 +89,30 @@ class Heartbeat:
         away = False
         while True:
             try:
-                await self._send(asdict(self._measure()))
+                beat = self._measure()
+                await self._send(asdict(beat))
+                if away:
+                    _log.info("heartbeats again")
+                away = False
+                await self._wait(beat.node_id)
             except _REDIS_AWAY as error:
                 if not away:
                     _log.warning("no heartbeat: %r", error)
                 away = True
                 await asyncio.sleep(min(_RETRY_S, self._interval_s))
-                continue
-            if away:
-                _log.info("heartbeats again")
-            away = False
-            await asyncio.sleep(self._interval_s)
 
-    async def _send(self, fields: dict[str, object]) -> None:
+    async def _wait(self, node_id: str) -> None:
+        """Return when the next heartbeat is due, or when the table has forgotten this node. Raises as redis-py does."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._interval_s
+        while (left_s := due - loop.time()) > _CHECK_S:
+            await asyncio.sleep(_CHECK_S)
+            if not await self._redis.hexists(NODES_KEY, node_id):
+                _log.info("the node table has forgotten this node")
+                return
+        await asyncio.sleep(max(left_s, 0.0))
+
+    async def _send(self, beat: dict[str, object]) -> None:
+        fields = {**beat, "boot": self._boot}
         answer = self._redis.eval(_SCRIPT, 1, NODES_KEY, str(fields["node_id"]), json.dumps(fields))
         await cast(Awaitable[object], answer)

@@ -8,7 +8,9 @@ this file.
     GET    /v1/blobs/{blob_id}?offset=&length=   -> 200, the bytes in checksummed frames (frames.py)
     GET    /v1/blobs/{blob_id}/info              -> 200, BlobInfo
     DELETE /v1/blobs/{blob_id}                   -> 200, whether there was something to delete
+    POST   /v1/blobs/{blob_id}/quarantine        -> 200, whether there was something to set aside
     GET    /v1/blobs?after=&before_ms=&limit=    -> 200, list of BlobInfo in blob id order
+    GET    /v1/damaged?after=&limit=             -> 200, list of DamagedBlob, oldest first
     GET    /v1/status                            -> 200, NodeHealth
     GET    /health                               -> 200, NodeIdentity; the only path without authentication
 
@@ -20,7 +22,7 @@ text.
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
@@ -28,10 +30,12 @@ import msgpack
 HEALTH_PATH = "/health"
 STATUS_PATH = "/v1/status"
 BLOBS_PATH = "/v1/blobs"
+DAMAGED_PATH = "/v1/damaged"
 
 AUTHORIZATION_HEADER = "Authorization"
 ORIGIN_HEADER = "Cairn-Origin"
 ERROR_HEADER = "Cairn-Error"
+ERROR_NUMBER_HEADER = "Cairn-Error-Number"  # of a NumberedError, decimal
 AUTHORIZATION_SCHEME = "Cairn-HMAC-SHA256"
 
 ORIGIN_LIMIT_BYTES = 16 * 1024
@@ -103,6 +107,22 @@ class BlobInfo:
     size_bytes: int
     origin: bytes  # opaque back pointer to the record that owns the blob, as given to put
     digest: bytes
+    # When its last byte was written, just before the fsync, in Unix milliseconds of the node's clock; 0: not known.
+    # Tells of one copy and not of the blob: two nodes that hold the same differ in it.
+    durable_ms: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedBlob:
+    """One entry of a node's list of damage (quarantine.py)."""
+
+    cursor: str  # its place in the list: to be given as `after` to go on behind it
+    blob_id: str
+    found_ms: int  # Unix milliseconds of the node's clock
+    found_by: str  # scrub or read
+    reason: str
+    origin: bytes  # as given to put; empty where the damage is in it
+    size_bytes: int  # -1 where the origin is empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +131,26 @@ class NodeIdentity:
 
     node_id: str
     time_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScrubProgress:
+    """How far a node's scrubbing is (scrub.py). Times are Unix milliseconds of its clock."""
+
+    number: int  # of the round
+    started_ms: int
+    expected_end_ms: int
+    blobs: int  # verified in this round
+    blobs_left: int  # as of the last count; blobs written since come on top
+    size_bytes: int  # read in this round
+    damaged: int  # found in this round
+    completed_ms: int  # when the round before ended; 0: there was none
+
+    @property
+    def fraction(self) -> float:
+        """How much of the round is done, from 0 to 1."""
+        total = self.blobs + self.blobs_left
+        return self.blobs / total if total else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +163,7 @@ class NodeHealth:
     free_bytes: int  # what it would still take: free space less the reserve and the writes in flight
     accepting: bool
     quarantined: int  # damaged files set aside so far
+    scrub: ScrubProgress | None = None  # None: a node of before scrubbing
 
 
 def pack_identity(identity: NodeIdentity) -> dict[str, Any]:
@@ -153,16 +194,47 @@ def unpack_stored(fields: Any) -> StoredBlob:
 
 
 def pack_info(info: BlobInfo) -> list[Any]:
-    return [info.blob_id, info.size_bytes, info.origin, info.digest]
+    return [info.blob_id, info.size_bytes, info.origin, info.digest, info.durable_ms]
 
 
 def unpack_info(fields: Any) -> BlobInfo:
     """Raises ValueError when fields are not what pack_info made."""
     match fields:
-        case [str(name), int(size_bytes), bytes(origin), bytes(digest)]:
+        case [str(name), int(size_bytes), bytes(origin), bytes(digest)]:  # a node of before durable_ms
             return BlobInfo(blob_id=name, size_bytes=size_bytes, origin=origin, digest=digest)
+        case [str(name), int(size_bytes), bytes(origin), bytes(digest), int(durable_ms), *_]:
+            return BlobInfo(blob_id=name, size_bytes=size_bytes, origin=origin, digest=digest, durable_ms=durable_ms)
         case _:
             raise ValueError("not a blob info")
+
+
+def pack_damaged(damaged: DamagedBlob) -> list[Any]:
+    return [
+        damaged.cursor,
+        damaged.blob_id,
+        damaged.found_ms,
+        damaged.found_by,
+        damaged.reason,
+        damaged.origin,
+        damaged.size_bytes,
+    ]
+
+
+def unpack_damaged(fields: Any) -> DamagedBlob:
+    """Raises ValueError when fields are not what pack_damaged made; further ones are a newer node's."""
+    match fields:
+        case [str(cursor), str(name), int(found_ms), str(found_by), str(reason), bytes(origin), int(size_bytes), *_]:
+            return DamagedBlob(
+                cursor=cursor,
+                blob_id=name,
+                found_ms=found_ms,
+                found_by=found_by,
+                reason=reason,
+                origin=origin,
+                size_bytes=size_bytes,
+            )
+        case _:
+            raise ValueError("not a damaged blob")
 
 
 def pack_health(health: NodeHealth) -> list[Any]:
@@ -173,13 +245,14 @@ def pack_health(health: NodeHealth) -> list[Any]:
         health.free_bytes,
         health.accepting,
         health.quarantined,
+        None if health.scrub is None else pack_scrub(health.scrub),
     ]
 
 
 def unpack_health(fields: Any) -> NodeHealth:
     """Raises ValueError when fields are not what pack_health made."""
     match fields:
-        case [str(node_id), str(zone), int(capacity), int(free), bool(accepting), int(quarantined)]:
+        case [str(node_id), str(zone), int(capacity), int(free), bool(accepting), int(quarantined), *newer]:
             return NodeHealth(
                 node_id=node_id,
                 zone=zone,
@@ -187,9 +260,51 @@ def unpack_health(fields: Any) -> NodeHealth:
                 free_bytes=free,
                 accepting=accepting,
                 quarantined=quarantined,
+                scrub=unpack_scrub(newer[0]) if newer and newer[0] is not None else None,
             )
         case _:
             raise ValueError("not a node health")
+
+
+def pack_scrub(scrub: ScrubProgress) -> list[Any]:
+    return [
+        scrub.number,
+        scrub.started_ms,
+        scrub.expected_end_ms,
+        scrub.blobs,
+        scrub.blobs_left,
+        scrub.size_bytes,
+        scrub.damaged,
+        scrub.completed_ms,
+    ]
+
+
+def unpack_scrub(fields: Any) -> ScrubProgress:
+    """Raises ValueError when fields are not what pack_scrub made; further ones are a newer node's."""
+    match fields:
+        case [
+            int(number),
+            int(started_ms),
+            int(expected_end_ms),
+            int(blobs),
+            int(blobs_left),
+            int(size_bytes),
+            int(damaged),
+            int(completed_ms),
+            *_,
+        ]:
+            return ScrubProgress(
+                number=number,
+                started_ms=started_ms,
+                expected_end_ms=expected_end_ms,
+                blobs=blobs,
+                blobs_left=blobs_left,
+                size_bytes=size_bytes,
+                damaged=damaged,
+                completed_ms=completed_ms,
+            )
+        case _:
+            raise ValueError("not a scrub's progress")
 
 
 def encode(value: Any) -> bytes:

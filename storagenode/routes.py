@@ -8,20 +8,21 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from aiohttp import StreamReader, web
+from aiohttp import ClientError, StreamReader, web
+from aiohttp.http_exceptions import PayloadEncodingError
 from aiohttp.typedefs import Handler, Middleware
 
 from storagenode import frames, protocol
-from storagenode.blobreader import BlobReader
+from storagenode.blobreader import OpenBlob
 from storagenode.blobstore import BlobStore
-from storagenode.blobwriter import BlobWriter
-from storagenode.errors import InvalidRequest, NodeError, NodeFailed, NodeRefused
+from storagenode.blobwriter import NewBlob
+from storagenode.errors import InvalidRequest, NodeError, NodeFailed, NodeRefused, NumberedError, disk_errors
 from storagenode.guard import RequestGuard
-from storagenode.protocol import NodeHealth, NodeIdentity, RequestToSign, StoredBlob
+from storagenode.protocol import DamagedBlob, NodeHealth, NodeIdentity, RequestToSign, StoredBlob
 from storagenode.threads import Threads, settled
 
 _log = logging.getLogger(__name__)
@@ -67,7 +68,9 @@ class Routes:
             web.get(blob, self.get_blob, allow_head=False),
             web.get(f"{blob}/info", self.stat_blob, allow_head=False),
             web.delete(blob, self.delete_blob),
+            web.post(f"{blob}/quarantine", self.quarantine_blob),
             web.get(protocol.BLOBS_PATH, self.list_blobs, allow_head=False),
+            web.get(protocol.DAMAGED_PATH, self.list_damaged, allow_head=False),
             web.get(protocol.STATUS_PATH, self.status, allow_head=False),
             web.get(protocol.HEALTH_PATH, self.health),
         ]
@@ -99,6 +102,9 @@ class Routes:
     async def delete_blob(self, request: web.Request) -> web.Response:
         return _answer(await self._threads.write(self._store.delete, _blob_id(request)))
 
+    async def quarantine_blob(self, request: web.Request) -> web.Response:
+        return _answer(await self._threads.write(self._store.withdraw, _blob_id(request)))
+
     async def list_blobs(self, request: web.Request) -> web.Response:
         after = request.query.get("after", "")
         if after and not protocol.is_blob_id(after):
@@ -109,6 +115,13 @@ class Routes:
         found = await self._threads.read(self._store.list, after=after, before_ms=before_ms, limit=limit)
         return _answer([protocol.pack_info(info) for info in found])
 
+    async def list_damaged(self, request: web.Request) -> web.Response:
+        after, limit = request.query.get("after", ""), _number(request, "limit")
+        if not 1 <= limit <= protocol.LIST_LIMIT:
+            raise InvalidRequest(f"limit is not between 1 and {protocol.LIST_LIMIT}")
+        found = await self._threads.read(self._list_damaged, after, limit)
+        return _answer([protocol.pack_damaged(damaged) for damaged in found])
+
     async def status(self, _request: web.Request) -> web.Response:
         return _answer(protocol.pack_health(await self._threads.read(self._measure)))
 
@@ -116,16 +129,24 @@ class Routes:
         identity = NodeIdentity(node_id=self._node_id, time_ms=self._clock_ms())
         return web.json_response(protocol.pack_identity(identity))
 
-    async def _take_whole(self, writer: BlobWriter, request: web.Request) -> StoredBlob:
+    def _list_damaged(self, after: str, limit: int) -> Sequence[DamagedBlob]:
+        with disk_errors():
+            return self._store.quarantine.list(after, limit)
+
+    async def _take_whole(self, writer: NewBlob, request: web.Request) -> StoredBlob:
         """Take a small blob in and store it, with one call to a thread."""
         try:
             pieces = [piece async for piece in _pieces(request.content)]
             _check_presence(request)
+            # The smallest share one fsync with whatever else waits: that takes no thread for each of them.
+            future = self._store.submit(writer, pieces)
+            if future is not None:
+                return await settled(asyncio.wrap_future(future))
             return await self._threads.write(self._store.complete, writer, pieces)
         finally:
             writer.discard()  # does not block: there is no file but in the thread's call, which has ended
 
-    async def _take_streaming(self, writer: BlobWriter, request: web.Request) -> StoredBlob:
+    async def _take_streaming(self, writer: NewBlob, request: web.Request) -> StoredBlob:
         """Stream a blob in; whatever goes wrong, its temporary file is gone afterwards."""
         writing: asyncio.Future[None] | None = None
         try:
@@ -142,7 +163,7 @@ class Routes:
                 await asyncio.wait([writing])
             await self._threads.write(writer.discard)
 
-    def _open(self, blob_id: str, offset: int, length: int) -> tuple[BlobReader | None, _Frame]:
+    def _open(self, blob_id: str, offset: int, length: int) -> tuple[OpenBlob | None, _Frame]:
         """In a thread: the first frame of a range, and the reader if there are more to come."""
         reader = self._store.open(blob_id)
         first_offset, first_length = next(frames.frames(offset, length), (offset, 0))
@@ -157,7 +178,7 @@ class Routes:
         return None, frame
 
     async def _send(
-        self, request: web.Request, reader: BlobReader, frame: _Frame, offset: int, length: int
+        self, request: web.Request, reader: OpenBlob, frame: _Frame, offset: int, length: int
     ) -> web.StreamResponse:
         """Send a range of several frames, reading each while the one before is on its way."""
         response = web.StreamResponse()
@@ -187,6 +208,10 @@ class InFlight:
         self._count = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def count(self) -> int:
+        return self._count
 
     async def wait(self, timeout_s: float) -> None:
         """Return when there are none, or when the time is up."""
@@ -247,9 +272,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except NodeError as error:
         level = logging.ERROR if isinstance(error, NodeFailed) else logging.INFO
         _log.log(level, "%s %s: %r", request.method, request.path, error)
-        answer = web.Response(
-            status=error.status, text=str(error), headers={protocol.ERROR_HEADER: type(error).__name__}
-        )
+        headers = {protocol.ERROR_HEADER: type(error).__name__}
+        if isinstance(error, NumberedError):
+            headers[protocol.ERROR_NUMBER_HEADER] = str(error.number)
+        answer = web.Response(status=error.status, text=str(error), headers=headers)
     if not request.content.at_eof():
         # Closing a connection with unread bytes in it resets it, and the reset may overtake the answer. So
         # take what still comes for a moment; a client that has seen the answer closes the connection itself.
@@ -262,7 +288,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     return answer
 
 
-def _read_frame(reader: BlobReader, offset: int, length: int) -> _Frame:
+def _read_frame(reader: OpenBlob, offset: int, length: int) -> _Frame:
     content = reader.read(offset, length)
     return content, frames.seal(offset, content) if length else b""
 
@@ -285,12 +311,22 @@ async def _pieces(content: StreamReader) -> AsyncIterator[bytes]:
     while True:
         try:
             async with asyncio.timeout(_STALL_LIMIT_S):
-                piece, _ = await content.readchunk()  # readany() would join what waits, one copy more
+                piece, _ = await _read_piece(content)
+        except ConnectionError:
+            raise
         except TimeoutError as error:
             raise ConnectionResetError("the client stalled") from error
+        except (OSError, ClientError, PayloadEncodingError) as error:
+            # Other ways in which aiohttp tells of a lost connection: a host that cannot be reached any more, say, or
+            # a body that ended early. It would log each with a traceback, as a mistake of ours.
+            raise ConnectionResetError(f"the client went away: {error!r}") from error
         if not piece:
             return
         yield piece
+
+
+async def _read_piece(content: StreamReader) -> tuple[bytes, bool]:
+    return await content.readchunk()  # readany() would join what waits, one copy more
 
 
 async def _batches(content: StreamReader) -> AsyncIterator[list[bytes]]:

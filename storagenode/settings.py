@@ -65,6 +65,8 @@ class NodeSettings:
     redis_port: int = field(default=6379, metadata=_from("REDIS_PORT", _port))
     redis_password: str = field(default="", metadata=_from("REDIS_PASSWORD", str), repr=False)
     heartbeat_interval_s: float = field(default=30.0, metadata=_from("NODE_HEARTBEAT_INTERVAL", _seconds))
+    #: Seconds in which every blob is read again and verified; 30 days.
+    scrub_period_s: float = field(default=30 * 24 * 3600.0, metadata=_from("CAIRN_SCRUB_PERIOD", _seconds))
     #: The process to die with; 0 for none.
     parent_pid: int = field(default=0, metadata=_from("CAIRN_PARENT_PID", _whole))
     debug: bool = field(default=False, metadata=_from("DEBUG", _flag))

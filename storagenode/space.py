@@ -52,9 +52,19 @@ class SpaceLedger:
 
     def promise(self, size_bytes: int) -> Promise:
         """Hold space for a file of size_bytes until the promise is released. Raises NodeFull when it would not fit."""
+        return self._promise(size_bytes, self.reserve_bytes)
+
+    def promise_journal(self, size_bytes: int) -> Promise:
+        """The same for the journal, which may use half of the reserve.
+
+        Without it a full node could not be emptied: a delete is acknowledged when it is in the journal.
+        """
+        return self._promise(size_bytes, self.reserve_bytes // 2)
+
+    def _promise(self, size_bytes: int, reserve_bytes: int) -> Promise:
         rounded = -(-size_bytes // _ALLOCATION_BYTES) * _ALLOCATION_BYTES
         # Asked outside the lock: a system call gives up the interpreter, and everybody would queue for both.
-        free_bytes = self._disk.space(self._directory).free_bytes - self.reserve_bytes
+        free_bytes = self._disk.space(self._directory).free_bytes - reserve_bytes
         with self._lock:
             if free_bytes - self._promised_bytes < rounded:
                 raise NodeFull(f"no room for {size_bytes} bytes above the reserve")

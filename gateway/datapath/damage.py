@@ -1,7 +1,7 @@
 """What reads and writes notice about replicas that are not as a record wants them, for those who repair."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import structlog
@@ -25,6 +25,11 @@ class Damage:
     blob_id: str
     kind: DamageKind
     node_id: str | None = None
+    nodes: tuple[str, ...] = field(default=(), compare=False)
+    """All nodes that the record names, where a read met it: one of them can tell whose blob it is."""
+    origin: bytes = field(default=b"", compare=False)
+    """Whose blob it is, where a write met it."""
+    size_bytes: int = field(default=0, compare=False)
 
 
 DamageSink = Callable[[Damage], None]

@@ -1,21 +1,23 @@
 """Reading a range of an object: over its extents and segments, each from whichever replica gives the bytes.
 
-A replica that dies, stalls or finds its copy damaged midway is left for another one at the same offset. The
-next segment is opened before the current one ends. Which bytes make up an object is the record's business.
+A replica that is slower than nearly all reads of its size lately gets company (hedging.py): the same bytes are asked of
+another one, and whoever delivers first goes on alone. So does one that falls silent midway. A replica that dies or
+finds its copy damaged is left for another one at the same offset. The next segment is opened before the current one
+ends. Which bytes make up an object is the record's business.
 """
 
 import asyncio
-import contextlib
 import random
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
 from gateway.datapath.damage import Damage, DamageKind, DamageSink, log_damage
 from gateway.datapath.errors import BytesUnavailable
+from gateway.datapath.hedging import Hedging
+from gateway.datapath.replica import ROUNDS, Attempts, ReplicaStream, end
 from gateway.index.records import Extent
 from gateway.placement.membership import Membership, Node
 from storagenode.client import (
@@ -31,16 +33,15 @@ from storagenode.protocol import blob_id
 OPEN_AHEAD_BYTES = 4 * 1024 * 1024
 """The next segment is opened when this much of the current one is left: some milliseconds at full speed."""
 
-ROUNDS = 2
-"""A node that could not be reached is tried once more after all others, from where the stream then stands."""
-
 SECOND_ROUND_DELAY_S = 0.2
 """Enough for a connection that a restarting node refused; the first round already found no other way."""
 
-STALL_S = 5.0
-"""How long a silent node is waited for while another replica is left; a disk that is busy takes a second."""
+STALL_S = 3.0
+"""How long a silent node is waited for while another replica is left, hedged or not: a disk that is busy takes a
+second. Longer, and it counts as a failure of the node."""
 
-_Result = TypeVar("_Result")
+OWN_PAUSE_S = 0.01
+"""A stream that seems to have been silent is given this long: perhaps it was this process that did nothing."""
 
 _log = structlog.get_logger(__name__)
 
@@ -88,6 +89,44 @@ def plan(extents: Sequence[Extent], offset: int, length: int) -> Iterator[Piece]
         raise ValueError(f"the range ends at byte {end}, the extents at {position}")
 
 
+@dataclass(slots=True, kw_only=True)
+class _Reading:
+    """One piece under way."""
+
+    piece: Piece
+    attempts: Attempts
+    done_bytes: int = 0
+    racing: dict[asyncio.Task[bytes], ReplicaStream] = field(default_factory=dict)
+    """Who was asked for the next bytes and has not answered, in the order of asking."""
+    may_hedge: bool = True
+    """Of the race under way: at most one hedge, and none once the budget said no."""
+
+    @property
+    def offset(self) -> int:
+        return self.piece.offset + self.done_bytes
+
+    @property
+    def left_bytes(self) -> int:
+        return self.piece.length - self.done_bytes
+
+    @property
+    def has_alternative(self) -> bool:
+        """Whether something else can be done than to wait."""
+        return bool(self.attempts.queue) or self.attempts.is_last_round
+
+    def race(self, stream: ReplicaStream) -> None:
+        """Wait for the next bytes of this stream too."""
+        step = stream.next_chunk() if stream.has_delivered else stream.first_chunk()
+        self.racing[asyncio.create_task(step, name="read")] = stream
+
+    async def leave(self, tasks: Sequence[asyncio.Task[bytes]]) -> None:
+        """Wait no longer for these."""
+        streams = [self.racing.pop(task) for task in tasks]
+        await end(tasks)
+        for stream in streams:
+            await stream.aclose()
+
+
 class ExtentReader:
     """Streams pieces from nodes; one for the whole process."""
 
@@ -97,13 +136,18 @@ class ExtentReader:
         membership: Membership,
         *,
         damage: DamageSink = log_damage,
+        hedging: Hedging | None = None,
         stall_s: float = STALL_S,
+        clock: Callable[[], float] = time.monotonic,
         random_source: random.Random | None = None,
     ) -> None:
+        """`clock` gives seconds and goes as fast as the event loop's."""
         self._client = client
         self._membership = membership
         self._damage = damage
+        self._hedging = hedging or Hedging()
         self._stall_s = stall_s
+        self._clock = clock
         self._random = random_source or random.Random()
 
     async def read(self, pieces: Iterable[Piece]) -> AsyncGenerator[bytes, None]:
@@ -127,54 +171,156 @@ class ExtentReader:
 
     async def _read_piece(self, piece: Piece) -> AsyncGenerator[bytes, None]:
         """One piece, from replica to replica until it is complete."""
-        done_bytes = 0
-        attempts = _Attempts(piece.nodes)
-        while done_bytes < piece.length:
-            node = await self._next_node(attempts)
-            if node is None:
-                raise BytesUnavailable(
-                    piece.blob_id, offset=piece.offset + done_bytes, reasons="; ".join(attempts.reasons)
-                )
-            rest = self._client.get(
-                node.address,
-                piece.blob_id,
-                offset=piece.offset + done_bytes,
-                length=piece.length - done_bytes,
-            )
-            # While there is another replica to turn to, this one is not waited for as long as NodeClient would; nor in
-            # the last round, where each has been waited for: an S3 client gives up after a minute without an answer.
-            patience_s = self._stall_s if attempts.queue or attempts.is_last_round else None
-            try:
-                async with contextlib.AsyncExitStack() as stack:
-                    stream = await _within(patience_s, stack.enter_async_context(rest))
-                    chunks = aiter(stream)
-                    while chunk := await _within(patience_s, anext(chunks, b"")):
-                        done_bytes += len(chunk)
-                        attempts.progressed()
-                        yield chunk
-            except NodeError as error:
-                self._note_failure(piece, node, attempts, error)
-            else:
-                self._membership.node_answered(node.node_id)
+        reading = _Reading(piece=piece, attempts=Attempts(piece.nodes))
+        current: ReplicaStream | None = None
+        try:
+            while reading.left_bytes:
+                current, chunk = await self._next_bytes(reading, current)
+                reading.done_bytes += len(chunk)
+                reading.attempts.progressed()
+                yield chunk
+            if current is not None:
+                self._membership.node_answered(current.node.node_id)
+        finally:
+            if current is not None:
+                await current.aclose()
 
-    async def _next_node(self, attempts: "_Attempts") -> Node | None:
-        """The node to try next; None when there is none left."""
-        if not attempts.queue:
+    async def _next_bytes(self, reading: _Reading, current: ReplicaStream | None) -> tuple[ReplicaStream, bytes]:
+        """The bytes at the offset reached: from the stream that gave the last ones, unless it fails or falls silent."""
+        if current is None:
+            return await self._race(reading, None)
+        current.quiet_since = self._clock()
+        gap_s = self._hedging.limits.gap_s if reading.has_alternative else None
+        try:
+            # Without a task, which would cost more than all else here; cancelled, the stream has lost nothing.
+            async with asyncio.timeout(gap_s):
+                return current, _some(await current.next_chunk())
+        except TimeoutError:
+            current.quiet_since += OWN_PAUSE_S
+            return await self._race(reading, current)
+        except NodeError as error:
+            self._note_failure(reading, current, error)
+            await current.aclose()
+        return await self._race(reading, None)
+
+    async def _race(self, reading: _Reading, held: ReplicaStream | None) -> tuple[ReplicaStream, bytes]:
+        """The next bytes and who delivered them; `held` gave those before and takes part. Raises BytesUnavailable."""
+        reading.may_hedge = True
+        if held is not None:
+            reading.race(held)
+        try:
+            while True:
+                if not reading.racing:
+                    self._ask(reading, await self._next_node(reading))
+                    self._hedging.began()
+                for task in await self._first_done(reading):
+                    stream = reading.racing.pop(task)
+                    try:
+                        chunk = _some(task.result())
+                    except NodeError as error:
+                        self._note_failure(reading, stream, error)
+                        await stream.aclose()
+                        continue
+                    self._note_race(reading, stream, held)
+                    return stream, chunk
+        finally:
+            await reading.leave(list(reading.racing))
+
+    def _ask(self, reading: _Reading, node: Node) -> None:
+        stream = self._client.get(node.address, reading.piece.blob_id, offset=reading.offset, length=reading.left_bytes)
+        reading.race(ReplicaStream(node, stream, asked_at=self._clock()))
+
+    async def _first_done(self, reading: _Reading) -> list[asyncio.Task[bytes]]:
+        """Those who answered, first asked first; none when it was time to hedge or to give a replica up."""
+        hedge_at, give_up_at = self._hedge_at(reading), self._give_up_at(reading)
+        moments = [moment for moment in (hedge_at, give_up_at) if moment is not None]
+        timeout_s = max(min(moments) - self._clock(), 0.0) if moments else None
+        done, _ = await asyncio.wait(reading.racing, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        now = self._clock()
+        if not done and hedge_at is not None and now >= hedge_at:
+            self._hedge(reading)
+        elif not done and give_up_at is not None and now >= give_up_at:
+            await self._give_up(reading, now)
+        return [task for task in reading.racing if task in done]
+
+    def _hedge_at(self, reading: _Reading) -> float | None:
+        if len(reading.racing) != 1 or not reading.may_hedge or self._company(reading) is None:
+            return None
+        (stream,) = reading.racing.values()
+        hedging = self._hedging
+        bound_s = hedging.limits.gap_s if stream.has_delivered else hedging.bound_s(reading.left_bytes)
+        return stream.quiet_since + bound_s
+
+    def _give_up_at(self, reading: _Reading) -> float | None:
+        # While there is another replica to turn to, none is waited for as long as NodeClient would; nor in the last
+        # round, where each has been waited for: an S3 client gives up after a minute without an answer.
+        if not reading.has_alternative:
+            return None
+        return min(stream.quiet_since for stream in reading.racing.values()) + self._stall_s
+
+    def _company(self, reading: _Reading) -> Node | None:
+        """A replica nothing is to be said against, to be asked beside the one that is silent."""
+        for node_id in reading.attempts.queue:
+            node = self._membership.node(node_id)
+            if node is not None and self._doubt(node_id) == 0:
+                return node
+        return None
+
+    def _hedge(self, reading: _Reading) -> None:
+        node = self._company(reading)
+        if node is None or not self._hedging.may_hedge():
+            reading.may_hedge = False
+            return
+        reading.attempts.queue.remove(node.node_id)
+        self._ask(reading, node)
+
+    async def _give_up(self, reading: _Reading, now: float) -> None:
+        """Leave those that have been silent for too long."""
+        late = [task for task, one in reading.racing.items() if now >= one.quiet_since + self._stall_s]
+        for task in late:
+            self._note_failure(reading, reading.racing[task], NodeUnreachable(f"nothing came for {self._stall_s} s"))
+        await reading.leave(late)
+
+    def _note_race(self, reading: _Reading, won: ReplicaStream, held: ReplicaStream | None) -> None:
+        """Remember how long the first bytes took, and who was too slow."""
+        now, length = self._clock(), reading.left_bytes
+        if won is not held:
+            self._hedging.delivered(won.node.node_id, length, now - won.asked_at)
+        for stream in reading.racing.values():
+            node_id = stream.node.node_id
+            if stream.asked_at >= won.asked_at:
+                reading.attempts.queue.append(node_id)  # it was asked later, and is as good as before
+                continue
+            reading.attempts.retry.append(node_id)
+            is_doubtful = (
+                self._hedging.fell_silent(node_id)
+                if stream is held
+                else self._hedging.lost(node_id, length, now - stream.asked_at)
+            )
+            if is_doubtful:
+                _log.warning("replica is slow", blob=reading.piece.blob_id, node=node_id)
+                self._membership.node_failed(node_id)
+
+    async def _next_node(self, reading: _Reading) -> Node:
+        """The node to try next. Raises BytesUnavailable when there is none left."""
+        attempts = reading.attempts
+        while True:
+            while attempts.queue:
+                node_id = attempts.queue.popleft()
+                if self._membership.node(node_id) is None:
+                    await self._membership.refresh_if_possible(maximum_age_s=0.5)
+                if node := self._membership.node(node_id):
+                    return node
+                attempts.reasons.append(f"{node_id}: no such node")
             if not attempts.rounds_left or not attempts.retry:
-                return None
+                raise BytesUnavailable(
+                    reading.piece.blob_id, offset=reading.offset, reasons="; ".join(attempts.reasons)
+                )
             if attempts.rounds_left < ROUNDS:
                 await asyncio.sleep(SECOND_ROUND_DELAY_S)
                 # A node that was restarted may have another address now.
                 await self._membership.refresh_if_possible()
             attempts.next_round(self._ordered(attempts.retry))
-        while attempts.queue:
-            node_id = attempts.queue.popleft()
-            if self._membership.node(node_id) is None:
-                await self._membership.refresh_if_possible(maximum_age_s=0.5)
-            if node := self._membership.node(node_id):
-                return node
-            attempts.reasons.append(f"{node_id}: no such node")
-        return await self._next_node(attempts)
 
     def _ordered(self, node_ids: Iterable[str]) -> list[str]:
         """Live nodes first, at random among equals; then suspects, then those without a heartbeat."""
@@ -187,51 +333,24 @@ class ExtentReader:
         # A node that has lost only its way to Redis still serves: no reason to leave it out.
         return 2 if node is None or not node.live else int(self._membership.suspects(node_id))
 
-    def _note_failure(self, piece: Piece, node: Node, attempts: "_Attempts", error: NodeError) -> None:
-        attempts.reasons.append(f"{node.node_id}: {type(error).__name__}: {error}")
+    def _note_failure(self, reading: _Reading, stream: ReplicaStream, error: NodeError) -> None:
+        node_id, attempts, name = stream.node.node_id, reading.attempts, reading.piece.blob_id
+        attempts.reasons.append(f"{node_id}: {type(error).__name__}: {error}")
         kind = _DAMAGE.get(type(error))
         if kind is not None:
-            self._damage(Damage(blob_id=piece.blob_id, node_id=node.node_id, kind=kind))
+            self._damage(Damage(blob_id=name, node_id=node_id, kind=kind, nodes=reading.piece.nodes))
             return
-        _log.warning("replica left", blob=piece.blob_id, node=node.node_id, error=attempts.reasons[-1])
+        _log.warning("replica left", blob=name, node=node_id, error=attempts.reasons[-1])
         if isinstance(error, NodeUnreachable):
-            self._membership.node_failed(node.node_id)
-        attempts.retry.append(node.node_id)
+            self._membership.node_failed(node_id)
+        attempts.retry.append(node_id)
 
 
-async def _within(timeout_s: float | None, step: Awaitable[_Result]) -> _Result:
-    """The result of a step. Raises NodeUnreachable when it takes longer than `timeout_s`."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await step
-    except TimeoutError as error:
-        raise NodeUnreachable(f"nothing came for {timeout_s} s") from error
-
-
-class _Attempts:
-    """Which replicas of a piece are still to be tried, and why the others were left."""
-
-    __slots__ = ("queue", "reasons", "retry", "rounds_left")
-
-    def __init__(self, node_ids: Iterable[str]) -> None:
-        self.retry = list(node_ids)
-        """To be tried in the next round: all at first, then those that may yet recover."""
-        self.queue: deque[str] = deque()
-        self.reasons: list[str] = []
-        self.rounds_left = ROUNDS
-
-    @property
-    def is_last_round(self) -> bool:
-        return self.rounds_left == 0
-
-    def next_round(self, ordered: Iterable[str]) -> None:
-        self.queue = deque(ordered)
-        self.retry = []
-        self.rounds_left -= 1
-
-    def progressed(self) -> None:
-        """Bytes came: a connection that breaks now and then does not use up the rounds."""
-        self.rounds_left = ROUNDS - 1
+def _some(chunk: bytes) -> bytes:
+    """A chunk that is not the end, which is not reached before the piece is complete. Raises NodeUnreachable."""
+    if not chunk:
+        raise NodeUnreachable("the answer ended early")
+    return chunk
 
 
 class _PieceStream:

@@ -138,7 +138,15 @@ class ExtentWriter:
         self._cleaner.discard(self._segments[segment.number].leftovers(segment))
         if len(segment.nodes) < self._job.replicas:
             name = blob_id(self._job.write_id, segment.number)
-            self._job.damage(Damage(blob_id=name, kind=DamageKind.TOO_FEW))
+            self._job.damage(
+                Damage(
+                    blob_id=name,
+                    kind=DamageKind.TOO_FEW,
+                    nodes=segment.nodes,
+                    origin=self._job.origin,
+                    size_bytes=segment.size_bytes,
+                )
+            )
 
     async def _renew(self) -> None:
         self._lease_due = self._job.clock() + self._lease_interval_s

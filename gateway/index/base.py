@@ -19,12 +19,19 @@ _REFUSALS: dict[bytes, type[errors.IndexRefusal]] = {
         errors.NoSuchUpload,
         errors.UploadChanged,
         errors.ObjectChanged,
+        errors.ObjectLocked,
+        errors.QuotaExceeded,
+        errors.VersioningRequired,
+        errors.CopyReleased,
+        errors.NotInTrash,
+        errors.KeepsVersions,
         errors.OlderThanIndex,
         errors.WriteCondemned,
         errors.UserExists,
         errors.NoSuchUser,
         errors.UserChanged,
         errors.UserOwnsBuckets,
+        errors.KmsKeyChanged,
     )
 }
 

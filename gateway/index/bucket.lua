@@ -4,7 +4,8 @@
 local RECLAIM, TRASH, CONDEMNED = KEYS[2], KEYS[3], KEYS[4]
 local BUCKET, OBJECTS, UPLOADS = KEYS[5], KEYS[6], KEYS[7]
 
-local NULL_VERSION, DELETE_MARKER, LAYOUT_KEY = 1, 2, 4
+local NULL_VERSION, DELETE_MARKER, LAYOUT_KEY, LOCKED = 1, 2, 4, 8
+local GOVERNANCE, LEGAL_HOLD = 1, 4
 local KIND_OBJECT, KIND_PART, KIND_UPLOAD, KIND_EXTENTS = 1, 2, 3, 4
 local UPLOAD_ID_SIZE = 32
 
@@ -17,7 +18,7 @@ end
 
 -- nil where there is no such bucket, or where it is not the one of `expected_id` ('' asks for any).
 local function read_bucket(expected_id)
-  local fields = call('HMGET', BUCKET, 'id', 'versioning', 'objects', 'bytes', 'owner')
+  local fields = call('HMGET', BUCKET, 'id', 'versioning', 'objects', 'bytes', 'owner', 'quota_bytes', 'quota_objects')
   if not fields[1] or (expected_id ~= '' and fields[1] ~= expected_id) then
     return nil
   end
@@ -27,6 +28,8 @@ local function read_bucket(expected_id)
     objects = tonumber(fields[3]),
     bytes = tonumber(fields[4]),
     owner = fields[5],
+    quota_bytes = tonumber(fields[6] or nil),
+    quota_objects = tonumber(fields[7] or nil),
   }
 end
 
@@ -56,6 +59,20 @@ end
 
 local function is_set(version, flag)
   return band(version.flags, flag) ~= 0
+end
+
+-- Whether object lock forbids that a version ceases to be: the one place where this is decided, for deletes of
+-- clients, of lifecycle rules and of administrators alike. `bypass` lets a GOVERNANCE retention be passed over.
+local function is_protected(version, bypass)
+  if not is_set(version, LOCKED) then
+    return false
+  end
+  local at = 20 + band(byte(version.record, 19), 127) + (is_set(version, LAYOUT_KEY) and 16 or 0)
+  local bits, until_ms = byte(version.record, at), struct.unpack('>I8', version.record, at + 1)
+  if band(bits, LEGAL_HOLD) ~= 0 then
+    return true
+  end
+  return until_ms > now_ms() and not (bypass and band(bits, GOVERNANCE) ~= 0)
 end
 
 local function current_version(key)
@@ -152,13 +169,25 @@ local function remove_version(change, bucket_name, bucket, version)
   end
 end
 
+-- Whether the counters, which grew by this much, are over the bucket's quota. A bucket that is over it already takes
+-- whatever does not make it larger.
+local function is_over_quota(bucket, more_objects, more_bytes)
+  return (bucket.quota_objects and more_objects > 0 and bucket.objects > bucket.quota_objects)
+    or (bucket.quota_bytes and more_bytes > 0 and bucket.bytes > bucket.quota_bytes)
+end
+
 -- The one way in which a version comes to be: in a bucket that is not versioning it is the null version and
--- replaces the one before. Returns the version and the replaced one.
+-- replaces the one before. Returns the version and the replaced one, or nil where the bucket's quota forbids it: then
+-- the change must not be committed.
 local function add_version(change, bucket_name, bucket, key, record)
   local replaced = nil
+  local objects, bytes = bucket.objects, bucket.bytes
   if bucket.versioning ~= 'Enabled' then
     replaced = null_version(bucket, key)
-    if replaced then
+    if replaced and is_protected(replaced, false) then
+      -- Buckets with object lock are versioning and stay so: nothing of theirs is replaced.
+      error('a locked version would be replaced')
+    elseif replaced then
       remove_version(change, bucket_name, bucket, replaced)
     end
     record = sub(record, 1, 1) .. char(byte(record, 2) + NULL_VERSION) .. sub(record, 3)
@@ -169,6 +198,9 @@ local function add_version(change, bucket_name, bucket, key, record)
   if not is_set(version, DELETE_MARKER) then
     bucket.objects = bucket.objects + 1
     bucket.bytes = bucket.bytes + version.size
+  end
+  if is_over_quota(bucket, bucket.objects - objects, bucket.bytes - bytes) then
+    return nil
   end
   write_counters(change, bucket)
   return version, replaced

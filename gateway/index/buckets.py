@@ -14,7 +14,9 @@ from gateway.index.scripts import load_script
 _CREATE = load_script("create_bucket")
 _DELETE = load_script("delete_bucket")
 _SET_VERSIONING = load_script("set_versioning")
+_SET_QUOTA = load_script("set_quota")
 _SET_CONFIG = load_script("set_bucket_config")
+_CORRECT = load_script("correct_counters")
 
 # Uploads that one call of the script aborts: about 5 ms in which the server does nothing else.
 _UPLOADS_A_CALL = 500
@@ -32,6 +34,7 @@ class BucketIndex(IndexBase):
         now_ms: int,
         limit: int,
         configs: Mapping[str, bytes] = NO_CONFIGS,
+        versioning: Versioning = Versioning.UNVERSIONED,
     ) -> BucketRecord:
         """Make a bucket with these configuration documents; the owner may have `limit` buckets.
 
@@ -40,7 +43,17 @@ class BucketIndex(IndexBase):
         reply = await self._connection.change(
             _CREATE,
             (*bucket_keys(name), keys.buckets(), keys.owned_buckets(), keys.born()),
-            (name, owner_id, now_ms, region, limit, FORMAT, *_config_arguments(configs), *BUCKET_FIELDS),
+            (
+                name,
+                owner_id,
+                now_ms,
+                region,
+                limit,
+                FORMAT,
+                versioning.value,
+                *_config_arguments(configs),
+                *BUCKET_FIELDS,
+            ),
         )
         (fields,) = accepted(reply, name)
         return decode_bucket(name, fields)
@@ -66,7 +79,9 @@ class BucketIndex(IndexBase):
                 return sequence
 
     async def set_versioning(self, name: str, versioning: Versioning) -> int:
-        """Set the versioning state; returns the number of the change. Raises NoSuchBucket, IndexUnavailable.
+        """Set the versioning state; returns the number of the change.
+
+        Raises NoSuchBucket, VersioningRequired (the bucket has object lock), IndexUnavailable.
 
         What a bucket holds as null versions supposes that it never goes back to UNVERSIONED.
         """
@@ -76,12 +91,23 @@ class BucketIndex(IndexBase):
         sequence: int = accepted(reply, name)[0]
         return sequence
 
+    async def set_quota(self, name: str, *, size_bytes: int | None, objects: int | None) -> int:
+        """Limit what a bucket holds, all versions counted; None is no limit. Returns the number of the change.
+
+        What is there stays, however much it is. Raises NoSuchBucket, IndexUnavailable.
+        """
+        limits = ["" if limit is None else limit for limit in (size_bytes, objects)]
+        reply = await self._connection.change(_SET_QUOTA, bucket_keys(name), limits)
+        sequence: int = accepted(reply, name)[0]
+        return sequence
+
     async def set_bucket_config(
         self, name: str, config: str, document: bytes | None, *, bucket_id: int | None = None
     ) -> int:
         """Replace the configuration document of this name, or remove it; returns the number of the change.
 
-        `bucket_id` is the bucket that the caller was authorized for. Raises NoSuchBucket, IndexUnavailable.
+        `bucket_id` is the bucket that the caller was authorized for. Raises NoSuchBucket, VersioningRequired (object
+        lock in a bucket that is not versioning, or taking it away), IndexUnavailable.
         """
         expected = "" if bucket_id is None else bucket_id
         reply = await self._connection.change(
@@ -89,6 +115,15 @@ class BucketIndex(IndexBase):
             bucket_keys(name),
             (expected, config_field(config), flag(document is not None), document or b""),
         )
+        sequence: int = accepted(reply, name)[0]
+        return sequence
+
+    async def correct_counters(self, name: str, *, bucket_id: int, excess: tuple[int, int]) -> int:
+        """Take what was found to be counted too much (objects, bytes) off a bucket; returns the number of the change.
+
+        To be applied once for each finding. Raises NoSuchBucket, IndexUnavailable.
+        """
+        reply = await self._connection.change(_CORRECT, bucket_keys(name), (bucket_id, *excess))
         sequence: int = accepted(reply, name)[0]
         return sequence
 

@@ -29,6 +29,9 @@ end
 
 local change = new_change('complete_upload')
 local version = add_version(change, bucket_name, bucket, key, record)
+if not version then
+  return { 'QuotaExceeded' }
+end
 if layout ~= '' then
   effect(change, 'SET', LAYOUT, layout)
 end

@@ -66,6 +66,9 @@ class Durability(Protocol):
     def admit(self) -> None:
         """Raises IndexUnavailable while a change has no prospect of becoming durable; asked before one is sent."""
 
+    def recognise(self, incarnation: str) -> None:
+        """Raises IndexNotOpen for an incarnation that is known to be forgotten; asked when a connection opens."""
+
     async def reach(self, sequence: int, *, incarnation: str) -> None:
         """Return once this change and every earlier one of the incarnation is durable.
 
@@ -249,6 +252,8 @@ class Connection:
         if opened is None or opened.decode() != identity:
             self._on_not_open()
             raise IndexNotOpen(f"index at {self.address}: not opened yet on this server")
+        if self._durability is not None:
+            self._durability.recognise(incarnation.decode())
         pipe.incarnation = incarnation.decode()
 
     async def _raw(self, pipe: Pipe, *command: Argument) -> Any:
@@ -301,8 +306,9 @@ def connect(
 
 
 async def check_durability(connection: Connection) -> str | None:
-    """Why this server may lose acknowledged writes, or None when it syncs each before answering.
+    """Why this server loses much of the index when it restarts, or None when it loses a second of it at most.
 
+    The journal has what is lost, whatever that is; how much decides whether a restart takes milliseconds or minutes.
     Raises IndexUnavailable.
     """
     try:
@@ -311,10 +317,7 @@ async def check_durability(connection: Connection) -> str | None:
         return f"the index does not tell how it persists ({error})"
     settings = dict(zip(reply[::2], reply[1::2], strict=True))
     if settings.get(b"appendonly") != b"yes":
-        return "the index keeps no append-only file (appendonly no): a restart loses what is newer than its dump"
-    policy = settings.get(b"appendfsync", b"?").decode()
-    if policy != "always":
-        return f"the index acknowledges before its file is synced (appendfsync {policy}): a crash loses the newest"
+        return "the index server keeps no append-only file (appendonly no): it is rebuilt after each restart"
     return None
 
 

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- uses: prelude bucket
 -- ARGV: bucket name, bucket id, record of a delete marker, then for each deletion: key, version selector, If-Match,
--- last modified (s), size; '' for what is not asked. Each deletion is a change of its own.
+-- last modified (s), size, bypass of GOVERNANCE; '' for what is not asked. Each deletion is a change of its own.
 local bucket_name, bucket_id, marker_record = unpack(ARGV, 1, 3)
 
 local function refuse_deletion(version, if_match, modified_s, size)
@@ -39,13 +39,15 @@ local function add_marker(bucket, key, current)
   return outcome(version_name(bucket, marker), true, existed, commit_change(change))
 end
 
-local function delete(bucket, key, selector, if_match, modified_s, size)
+local function delete(bucket, key, selector, if_match, modified_s, size, bypass)
   local version = find_version(bucket, key, selector)
   local refusal = refuse_deletion(version, if_match, modified_s, size)
   if refusal then
     return refusal
   elseif selector == '' and bucket.versioning ~= '' then
     return add_marker(bucket, key, version)
+  elseif version and is_protected(version, bypass == '1') then
+    return { 'ObjectLocked' }
   elseif version then
     return delete_version(bucket, version)
   end
@@ -57,7 +59,7 @@ if not bucket then
   return { 'NoSuchBucket' }
 end
 local outcomes = { 'OK' }
-for at = 4, #ARGV, 5 do
-  outcomes[#outcomes + 1] = delete(bucket, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
+for at = 4, #ARGV, 6 do
+  outcomes[#outcomes + 1] = delete(bucket, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
 end
 return outcomes

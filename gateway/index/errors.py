@@ -53,6 +53,30 @@ class ObjectChanged(IndexRefusal):
     """The version is no longer what was read: read it again and retry."""
 
 
+class CopyReleased(IndexRefusal):
+    """The deletion of this copy has begun: the node cannot be named for it again before that has ended."""
+
+
+class QuotaExceeded(IndexRefusal):
+    """The bucket would become larger than its quota."""
+
+
+class ObjectLocked(IndexRefusal):
+    """A retention period or a legal hold keeps the version."""
+
+
+class VersioningRequired(IndexRefusal):
+    """The bucket's object lock needs versioning, which therefore cannot be suspended or is missing."""
+
+
+class NotInTrash(IndexRefusal):
+    """There is nothing of this name that could come back."""
+
+
+class KeepsVersions(IndexRefusal):
+    """A versioned bucket overwrites nothing: what was there is among its versions."""
+
+
 class OlderThanIndex(IndexRefusal):
     """The write is from before this index began: what it was for, this index cannot know."""
 
@@ -75,6 +99,10 @@ class UserChanged(IndexRefusal):
 
 class UserOwnsBuckets(IndexRefusal):
     """A user that owns buckets cannot be removed."""
+
+
+class KmsKeyChanged(IndexRefusal):
+    """The key of the key ring is not what was read, or there is one where none was: read it again and retry."""
 
 
 class IndexUnavailable(IndexFailure):

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.index import keys
 from gateway.index.connection import Connection
-from gateway.index.errors import IndexFailure
+from gateway.index.errors import IndexFailure, IndexNotOpen
 from gateway.index.scripts import load_script
 from gateway.index.server_identity import read_identity
 
@@ -93,8 +93,21 @@ class JournalFeed:
         arguments = (old_epoch, epoch, segment)
         return bool(await self._connection.transient(_SET_SEGMENT, (keys.journal(),), arguments))
 
-    async def open(self, *, identity: str, incarnation: str, epoch: int, segment: bytes, watermark: int) -> None:
-        """Open the index to clients, as the last step of a recovery; an empty one begins at `watermark`."""
+    async def open(
+        self,
+        *,
+        identity: str,
+        incarnation: str,
+        epoch: int,
+        segment: bytes,
+        watermark: int,
+        old_epoch: int | None = None,
+    ) -> bool:
+        """Open the index to clients, as the last step of a recovery.
+
+        False, and nothing is done, when the epoch is no longer `old_epoch`: another recovery came first. Raises
+        IndexNotOpen when the index ends before `watermark`: the server was emptied meanwhile.
+        """
         names = (
             keys.journal(),
             keys.sequence(),
@@ -102,7 +115,9 @@ class JournalFeed:
             keys.pending(),
             keys.journal_stream(),
         )
-        await self._connection.transient(_OPEN, names, (identity, incarnation, epoch, segment, watermark))
+        expected = "" if old_epoch is None else old_epoch
+        arguments = (identity, incarnation, epoch, segment, watermark, expected)
+        return bool(await self._connection.transient(_OPEN, names, arguments))
 
     async def replay(self, entries: Sequence[tuple[int, bytes]]) -> int:
         """Apply entries, in order, that the index does not have yet; returns the number of its last change.
@@ -140,7 +155,8 @@ class JournalFeed:
 
     async def end_restore(self, sequence: int) -> None:
         """Say that what was loaded stands for the index after this change: `replay` goes on from there."""
-        await self._connection.command("SET", keys.restored(), sequence)
+        if await self._connection.command("SET", keys.restored(), sequence, "XX") is None:
+            raise IndexNotOpen("the index server was emptied while a snapshot was loaded")
 
     async def try_recovery_lease(self, holder: str, *, ttl_ms: int) -> bool:
         """Take or renew the right to recover the index; False while another process has it."""

@@ -144,6 +144,46 @@ def layout(bucket: str, layout_ref: str) -> str:
     return _of_bucket(bucket, f"layout:{layout_ref}")
 
 
+def node_states(partition: int = 0) -> str:
+    """Hash: node id -> what an administrator said of it, see `node_states.NodeState`."""
+    return _name(partition, "node-states")
+
+
+def repairs(partition: int = 0) -> str:
+    """Hash: the segments to be repaired, see `repair_records.RepairItem`."""
+    return _name(partition, "repairs")
+
+
+def repairs_due(repair_class: int, partition: int = 0) -> str:
+    """Sorted set: names of `repairs` of one class, by the time (ms) of their next attempt."""
+    return _name(partition, f"repairs-due:{int(repair_class)}")
+
+
+def repairs_taken(partition: int = 0) -> str:
+    """Sorted set: names of `repairs` that a worker is at work on, by the time (ms) its lease ends."""
+    return _name(partition, "repairs-taken")
+
+
+def repair_state(partition: int = 0) -> str:
+    """Hash: census, orders of an administrator; see `repairs.RepairIndex`."""
+    return _name(partition, "repair-state")
+
+
+def repair_progress(partition: int = 0) -> str:
+    """Hash: how far audit, rebalance and the sweep for surplus copies have come."""
+    return _name(partition, "repair-progress")
+
+
+def released(partition: int = 0) -> str:
+    """Sorted set: copies that no record names any more, by the time (ms) of that; see `repair_records.Copy`."""
+    return _name(partition, "released")
+
+
+def releasing(partition: int = 0) -> str:
+    """Sorted set: copies whose deletion has begun, by the time (ms) of that."""
+    return _name(partition, "releasing")
+
+
 def users() -> str:
     """Hash: user id -> record."""
     return _name(0, "users")
@@ -154,6 +194,11 @@ def user_names() -> str:
     return _name(0, "user-names")
 
 
+def kms_keys() -> str:
+    """Hash: id of a key of the key ring -> record, see `kms_keys.KmsKeyRecord`."""
+    return _name(0, "kms-keys")
+
+
 def worker_lease(name: str) -> str:
     """String with a time to live: who runs the background work of this name."""
     return _name(0, f"worker:{name}")
@@ -161,7 +206,19 @@ def worker_lease(name: str) -> str:
 
 _NO_STATE = frozenset(
     name().encode()
-    for name in (nodes, sequence, journal_stream, pending, journal, restored, recovery_lease, write_leases, orphan_sweep)
+    for name in (
+        nodes,
+        sequence,
+        journal_stream,
+        pending,
+        journal,
+        restored,
+        recovery_lease,
+        write_leases,
+        orphan_sweep,
+        repairs_taken,
+        repair_progress,
+    )
 )
 _WORKER_LEASES = worker_lease("").encode()
 _LEXICAL = frozenset(name().encode() for name in (buckets, owned_buckets, trash))

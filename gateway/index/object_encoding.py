@@ -6,11 +6,13 @@ A version is the sorted set member `key 00 order record`:
     order    8 bytes, big-endian: 2^64 - 1 - the number of the change, so that the newest version comes first
     record   offset  size
              0       1     format of the body, now 1
-             1       1     flags: 1 null version, 2 delete marker, 4 layout in a key of its own
+             1       1     flags: 1 null version, 2 delete marker, 4 layout in a key of its own, 8 object lock
              2       8     size, big-endian
              10      8     modified, milliseconds, big-endian
              18      1+n   ETag (`pack_etag`)
              …       16    with flag 4: the layout's id
+             …       9     with flag 8: lock bits (1 governance, 2 compliance, 4 legal hold on, 8 off), and until
+                           when it is retained, milliseconds, big-endian
              …             body: msgpack map, small integer -> field, empty fields left out
 
 The scripts read key, order and everything before the body (see `prelude.lua`); those can therefore not change
@@ -31,19 +33,26 @@ from gateway.index.packing import (
     expand_hex,
     pack,
     pack_checksum,
+    pack_encryption,
     pack_headers,
     pack_pairs,
     unpack,
     unpack_checksum,
+    unpack_encryption,
     unpack_headers,
     unpack_pairs,
 )
-from gateway.index.records import NULL_VERSION, ObjectRecord
+from gateway.index.records import NO_LOCK, NULL_VERSION, LockMode, ObjectLock, ObjectRecord
 
 FLAG_NULL_VERSION = 1
 FLAG_DELETE_MARKER = 2
 FLAG_LAYOUT_KEY = 4
-_KNOWN_FLAGS = FLAG_NULL_VERSION | FLAG_DELETE_MARKER | FLAG_LAYOUT_KEY
+FLAG_LOCK = 8
+_KNOWN_FLAGS = FLAG_NULL_VERSION | FLAG_DELETE_MARKER | FLAG_LAYOUT_KEY | FLAG_LOCK
+
+_LOCK = Struct(">BQ")
+_LOCK_MODES = (LockMode.NONE, LockMode.GOVERNANCE, LockMode.COMPLIANCE)
+_LOCK_MODE_BITS, _HOLD_ON, _HOLD_OFF = 3, 4, 8
 
 ORDER_SIZE = 8
 _FIXED = Struct(">BBQQ")
@@ -52,7 +61,7 @@ _ETAG_IS_TEXT = 0x80  # or-ed to the length of the text, at most 127 bytes
 _LAYOUT_REF_SIZE = 16
 
 # Fields of the body. The numbers are stored: never reuse one.
-_OWNER, _HEADERS, _METADATA, _CHECKSUM, _TAGS, _LAYOUT, _ACL = range(7)
+_OWNER, _HEADERS, _METADATA, _CHECKSUM, _TAGS, _LAYOUT, _ACL, _ENCRYPTION = range(8)
 
 
 def order_of(sequence: int) -> bytes:
@@ -122,6 +131,8 @@ def encode_object(record: ObjectRecord) -> bytes:
         body[_TAGS] = pack_pairs(record.tags)
     if record.acl:
         body[_ACL] = record.acl
+    if record.encryption is not None:
+        body[_ENCRYPTION] = pack_encryption(record.encryption)
     flags, reference = (FLAG_DELETE_MARKER if record.delete_marker else 0), b""
     if record.layout_ref is not None:
         flags |= FLAG_LAYOUT_KEY
@@ -130,8 +141,25 @@ def encode_object(record: ObjectRecord) -> bytes:
             raise ValueError(f"not a layout id: {record.layout_ref!r}")
     elif record.extents or record.parts:
         body[_LAYOUT] = layout_fields(record.extents, record.parts)
+    lock = b""
+    if record.lock != NO_LOCK:
+        flags |= FLAG_LOCK
+        lock = pack_lock(record.lock)
     fixed = _FIXED.pack(FORMAT, flags, record.size_bytes, record.modified_ms)
-    return b"".join((fixed, pack_etag(record.etag), reference, pack(body)))
+    return b"".join((fixed, pack_etag(record.etag), reference, lock, pack(body)))
+
+
+def pack_lock(lock: ObjectLock) -> bytes:
+    """9 bytes, as the module says."""
+    hold = 0 if lock.legal_hold is None else _HOLD_ON if lock.legal_hold else _HOLD_OFF
+    return _LOCK.pack(_LOCK_MODES.index(lock.mode) | hold, lock.retain_until_ms)
+
+
+def unpack_lock(packed: bytes, at: int = 0) -> ObjectLock:
+    """The inverse of `pack_lock`."""
+    bits, retain_until_ms = _LOCK.unpack_from(packed, at)
+    hold = True if bits & _HOLD_ON else False if bits & _HOLD_OFF else None
+    return ObjectLock(mode=_LOCK_MODES[bits & _LOCK_MODE_BITS], retain_until_ms=retain_until_ms, legal_hold=hold)
 
 
 def decode_object(order: bytes, data: bytes, *, with_layout: bool = True) -> ObjectRecord:
@@ -161,6 +189,10 @@ def _decode_object(sequence: int, data: bytes, with_layout: bool) -> ObjectRecor
     if flags & FLAG_LAYOUT_KEY:
         layout_ref = data[at : at + _LAYOUT_REF_SIZE].hex()
         at += _LAYOUT_REF_SIZE
+    lock = NO_LOCK
+    if flags & FLAG_LOCK:
+        lock = unpack_lock(data, at)
+        at += _LOCK.size
     body = unpack(data[at:])
     extents, parts = layout_from_fields(body[_LAYOUT]) if with_layout and _LAYOUT in body else ((), ())
     return ObjectRecord(
@@ -179,4 +211,6 @@ def _decode_object(sequence: int, data: bytes, with_layout: bool) -> ObjectRecor
         layout_ref=layout_ref,
         acl=body.get(_ACL, ""),
         sequence=sequence,
+        lock=lock,
+        encryption=unpack_encryption(body[_ENCRYPTION]) if _ENCRYPTION in body else None,
     )

@@ -131,7 +131,8 @@ class ObjectIndex(IndexBase):
     ) -> DeleteResult:
         """Delete one object or version, or put a delete marker (of this owner and time) over it.
 
-        Raises NoSuchBucket, NoSuchKey (a condition, and there is no object), ConditionFailed, IndexUnavailable.
+        Raises NoSuchBucket, NoSuchKey (a condition, and there is no object), ConditionFailed, ObjectLocked,
+        IndexUnavailable.
         """
         (result,) = await self.delete_objects(
             bucket, (deletion,), owner_id=owner_id, now_ms=now_ms, bucket_id=bucket_id
@@ -223,6 +224,7 @@ def _deletion_arguments(deletion: Deletion) -> tuple[str | bytes | int, ...]:
         _etag_argument(deletion.if_match),
         "" if deletion.if_modified_s is None else deletion.if_modified_s,
         "" if deletion.if_size_bytes is None else deletion.if_size_bytes,
+        flag(deletion.bypass_governance),
     )
 
 

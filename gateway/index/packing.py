@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import msgpack
 
+from gateway.index.encryption_record import Encryption, EncryptionMode
 from gateway.index.errors import CorruptRecord, UnsupportedFormat
 from gateway.index.records import Checksum
 
@@ -135,6 +136,37 @@ def unpack_checksum(packed: list[Any] | None) -> Checksum | None:
         algorithm=_ALGORITHMS[algorithm] if isinstance(algorithm, int) else algorithm,
         type=_CHECKSUM_TYPES[kind] if isinstance(kind, int) else kind,
         value=value,
+    )
+
+
+def pack_encryption(encryption: Encryption | None) -> list[Any] | None:
+    """The fields in their order; None as nil."""
+    if encryption is None:
+        return None
+    return [
+        int(encryption.mode),
+        encryption.wrapped_key,
+        encryption.kms_key_id,
+        encryption.kms_key_version,
+        encryption.context,
+        encryption.bucket_key,
+        encryption.block_format,
+    ]
+
+
+def unpack_encryption(packed: list[Any] | None) -> Encryption | None:
+    """The inverse of `pack_encryption`."""
+    if packed is None:
+        return None
+    mode, wrapped_key, kms_key_id, kms_key_version, context, bucket_key, block_format = packed
+    return Encryption(
+        mode=EncryptionMode(mode),
+        wrapped_key=wrapped_key,
+        kms_key_id=kms_key_id,
+        kms_key_version=kms_key_version,
+        context=context,
+        bucket_key=bucket_key,
+        block_format=block_format,
     )
 
 

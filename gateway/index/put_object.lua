@@ -18,6 +18,9 @@ end
 
 local change = new_change('put_object')
 local version, replaced = add_version(change, bucket_name, bucket, key, record)
+if not version then
+  return { 'QuotaExceeded' }
+end
 if layout ~= '' then
   effect(change, 'SET', KEYS[8], layout)
 end

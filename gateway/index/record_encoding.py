@@ -6,7 +6,7 @@ Framed as `packing` says, unless a function says otherwise. Fields are only ever
 from collections.abc import Mapping, Sequence
 
 from gateway.index.layout_encoding import layout_fields, layout_from_fields
-from gateway.index.object_encoding import ORDER_SIZE, decode_object
+from gateway.index.object_encoding import ORDER_SIZE, decode_object, pack_lock, unpack_lock
 from gateway.index.packing import (
     DECODE_ERRORS,
     check_format,
@@ -14,10 +14,12 @@ from gateway.index.packing import (
     corrupt,
     expand_hex,
     pack_checksum,
+    pack_encryption,
     pack_headers,
     pack_pairs,
     pack_record,
     unpack_checksum,
+    unpack_encryption,
     unpack_headers,
     unpack_pairs,
     unpack_record,
@@ -25,6 +27,7 @@ from gateway.index.packing import (
 from gateway.index.records import (
     CARRIED_CONFIGS,
     NO_CONFIGS,
+    NO_LOCK,
     AccessKey,
     BucketRecord,
     Extent,
@@ -41,6 +44,7 @@ UPLOAD_ID_SIZE = 32
 
 _CONFIG_PREFIX = "config:"
 _FIXED_BUCKET_FIELDS = ("format", "id", "owner", "created_ms", "region", "versioning", "objects", "bytes")
+_LIMIT_FIELDS = ("quota_bytes", "quota_objects")
 
 
 def config_field(name: str) -> str:
@@ -49,7 +53,11 @@ def config_field(name: str) -> str:
 
 
 # The fields of a bucket's hash, in the order in which the scripts return them.
-BUCKET_FIELDS: tuple[str, ...] = (*_FIXED_BUCKET_FIELDS, *[config_field(name) for name in CARRIED_CONFIGS])
+BUCKET_FIELDS: tuple[str, ...] = (
+    *_FIXED_BUCKET_FIELDS,
+    *_LIMIT_FIELDS,
+    *[config_field(name) for name in CARRIED_CONFIGS],
+)
 
 _REVISION_SIZE = 8
 
@@ -67,6 +75,8 @@ def encode_upload(upload: UploadRecord) -> bytes:
             upload.checksum_type,
             upload.acl,
             compact_hex(upload.initiator_id),
+            b"" if upload.lock == NO_LOCK else pack_lock(upload.lock),
+            pack_encryption(upload.encryption),
         )
     )
 
@@ -77,7 +87,8 @@ def decode_upload(member: bytes) -> UploadRecord:
     try:
         fields = unpack_record(rest[UPLOAD_ID_SIZE:])
         owner, initiated_ms, headers, metadata, tags, algorithm, kind, *appended = fields
-        acl, initiator = appended or ("", "")  # which uploads of the first release do not have
+        # Uploads of earlier releases have fewer fields.
+        acl, initiator, lock, encryption = (list(appended) + ["", "", b"", None][len(appended) :])[:4]
         return UploadRecord(
             upload_id=rest[:UPLOAD_ID_SIZE].decode(),
             key=key.decode(),
@@ -90,6 +101,8 @@ def decode_upload(member: bytes) -> UploadRecord:
             checksum_type=kind,
             acl=acl,
             initiator_id=expand_hex(initiator),
+            lock=unpack_lock(lock) if lock else NO_LOCK,
+            encryption=unpack_encryption(encryption),
         )
     except DECODE_ERRORS as error:
         corrupt("upload", member, error)
@@ -131,6 +144,7 @@ def decode_bucket(name: str, fields: Sequence[bytes]) -> BucketRecord:
     try:
         count = len(_FIXED_BUCKET_FIELDS)
         format_number, bucket_id, owner, created_ms, region, versioning, objects, size = fields[:count]
+        quota_bytes, quota_objects, *configs = fields[count:]
         check_format(int(format_number))
         return BucketRecord(
             name=name,
@@ -141,7 +155,9 @@ def decode_bucket(name: str, fields: Sequence[bytes]) -> BucketRecord:
             versioning=Versioning(versioning.decode()),
             object_count=int(objects),
             byte_count=int(size),
-            configs=_carried_configs(fields[count:]),
+            quota_bytes=None if quota_bytes is None else int(quota_bytes),
+            quota_objects=None if quota_objects is None else int(quota_objects),
+            configs=_carried_configs(configs),
         )
     except DECODE_ERRORS as error:
         corrupt("bucket", b" ".join(field or b"-" for field in fields), error)

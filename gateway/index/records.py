@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 
+from gateway.index.encryption_record import Encryption
+
 NULL_VERSION = "null"
 
 # The configuration documents that come with every reading of a bucket, because requests on its objects ask for them;
@@ -23,6 +25,7 @@ CARRIED_CONFIGS = (
     "object-lock",
     "cors",
     "lifecycle",
+    "redundancy",
 )
 NO_CONFIGS: Mapping[str, bytes] = MappingProxyType({})
 
@@ -77,6 +80,26 @@ class ObjectPart:
     checksum: str | None = None
 
 
+class LockMode(StrEnum):
+    """How a retention period binds; the empty text is none."""
+
+    NONE = ""
+    GOVERNANCE = "GOVERNANCE"
+    COMPLIANCE = "COMPLIANCE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectLock:
+    """What keeps a version from being removed: a retention period, a legal hold. Asked in `bucket.lua`."""
+
+    mode: LockMode = LockMode.NONE
+    retain_until_ms: int = 0
+    legal_hold: bool | None = None  # None: nobody has ever said
+
+
+NO_LOCK = ObjectLock()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRecord:
     """One version of an object, or a delete marker.
@@ -101,6 +124,8 @@ class ObjectRecord:
     layout_ref: str | None = None
     acl: str = ""  # its grants as `s3compat.acl.encode_grants` writes them; empty: the owner alone
     sequence: int = 0  # the number of the change that wrote it
+    lock: ObjectLock = NO_LOCK
+    encryption: Encryption | None = None  # extents then hold more bytes than `size_bytes`, which is the plaintext's
 
     def header(self, name: str) -> str | None:
         """The value of a stored header, by its lower-case name."""
@@ -134,6 +159,8 @@ class UploadRecord:
     checksum_type: str | None = None
     acl: str = ""  # as the object will have it
     initiator_id: str = ""  # who began it, where that is not the one who will own the object
+    lock: ObjectLock = NO_LOCK  # as the object will have it
+    encryption: Encryption | None = None  # as the object will have it; all parts share its data key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +175,8 @@ class BucketRecord:
     versioning: Versioning = Versioning.UNVERSIONED
     object_count: int = 0  # versions; delete markers are not counted
     byte_count: int = 0
+    quota_bytes: int | None = None
+    quota_objects: int | None = None
     configs: Mapping[str, bytes] = field(
         default_factory=lambda: NO_CONFIGS, hash=False
     )  # those of CARRIED_CONFIGS that are set
@@ -212,6 +241,7 @@ class Deletion:
     if_match: str | None = None  # ETag without quotes, or `*`
     if_modified_s: int | None = None  # last-modified time, in whole seconds since the epoch
     if_size_bytes: int | None = None
+    bypass_governance: bool = False  # remove a version though a GOVERNANCE retention has not run out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

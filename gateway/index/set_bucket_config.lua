@@ -3,8 +3,11 @@
 -- or '' to remove, the document.
 local bucket_id, field, stored, document = unpack(ARGV)
 
-if not read_bucket(bucket_id) then
+local bucket = read_bucket(bucket_id)
+if not bucket then
   return { 'NoSuchBucket' }
+elseif field == 'config:object-lock' and (bucket.versioning ~= 'Enabled' or stored == '') then
+  return { 'VersioningRequired' }
 end
 local change = new_change('set_bucket_config')
 touch(change, BUCKET)

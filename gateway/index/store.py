@@ -9,12 +9,31 @@ a change is under way knows as little of its outcome as with `maybe_applied`.
 """
 
 from gateway.index.buckets import BucketIndex
+from gateway.index.index_walk import WalkIndex
+from gateway.index.kms_keys import KmsKeyIndex
 from gateway.index.listing import ListingIndex
+from gateway.index.node_states import NodeStateIndex
 from gateway.index.reclaim import ReclaimIndex
+from gateway.index.repairs import RepairIndex
+from gateway.index.replicas import ReplicaIndex
+from gateway.index.undelete import UndeleteIndex
 from gateway.index.uploads import UploadIndex
 from gateway.index.users import UserIndex
 from gateway.index.worker_leases import WorkerLeaseIndex
 
 
-class Index(BucketIndex, UploadIndex, ListingIndex, ReclaimIndex, UserIndex, WorkerLeaseIndex):
+class Index(
+    BucketIndex,
+    UploadIndex,
+    ListingIndex,
+    ReclaimIndex,
+    UserIndex,
+    KmsKeyIndex,
+    WorkerLeaseIndex,
+    RepairIndex,
+    ReplicaIndex,
+    NodeStateIndex,
+    WalkIndex,
+    UndeleteIndex,
+):
     """The index over one connection (`connection.connect`). Any number of tasks may use it at once."""

@@ -30,7 +30,7 @@ class UserIndex(IndexBase):
         reply = await self._connection.change(
             _PUT,
             (keys.sequence(), keys.users(), keys.user_names()),
-            (user.user_id, user.revision, encode_user(user), len(old_names), *old_names, *_names(user)),
+            (user.user_id, user.revision, encode_user(user), len(old_names), *old_names, *names_of(user)),
         )
         return replace(user, revision=accepted(reply, user.name)[0])
 
@@ -45,7 +45,7 @@ class UserIndex(IndexBase):
         reply = await self._connection.change(
             _REMOVE,
             (keys.sequence(), keys.users(), keys.user_names(), keys.owned_buckets()),
-            (user_id, user.revision, *_names(user)),
+            (user_id, user.revision, *names_of(user)),
         )
         sequence: int = accepted(reply, user_id)[0]
         return sequence
@@ -83,9 +83,10 @@ class UserIndex(IndexBase):
             raise NoSuchUser(user_id)
         if user.revision != revision:
             raise UserChanged(user_id)
-        return _names(user)
+        return names_of(user)
 
 
-def _names(user: UserRecord) -> tuple[str, ...]:
+def names_of(user: UserRecord) -> tuple[str, ...]:
+    """What leads to a user in the table of names, each with its prefix."""
     email = (_EMAIL + user.email.lower(),) if user.email else ()
     return (_NAME + user.name, *email, *[_ACCESS_KEY + key.access_key for key in user.access_keys])

@@ -9,6 +9,8 @@ import binascii
 from gateway.bucket_access import ACL, OWNERSHIP, Ownership
 from gateway.context import Answer, Context, Input
 from gateway.index.errors import BucketExists
+from gateway.index.records import Versioning
+from gateway.object_locks import OBJECT_LOCK, encode_default
 from gateway.operations.grants import grants_of_headers
 from gateway.operations.times import from_ms
 from s3compat import acl
@@ -32,6 +34,9 @@ async def create_bucket(context: Context, params: Input) -> Answer:
     _refuse_unsupported(context, params)
     region = _region(context, params.get("CreateBucketConfiguration") or {})
     configs = await _configs_of_new(context, params)
+    locked = bool(params.get("ObjectLockEnabledForBucket"))
+    if locked:
+        configs[OBJECT_LOCK] = encode_default(None)
     try:
         await context.index.create_bucket(
             name,
@@ -40,6 +45,7 @@ async def create_bucket(context: Context, params: Input) -> Answer:
             now_ms=context.now_ms,
             limit=context.services.settings.bucket_limit,
             configs=configs,
+            versioning=Versioning.ENABLED if locked else Versioning.UNVERSIONED,
         )
     except BucketExists as exists:
         if exists.owner_id != context.identity.canonical_id:
@@ -67,8 +73,6 @@ def _region(context: Context, configuration: Input) -> str:
 
 def _refuse_unsupported(context: Context, params: Input) -> None:
     """What a bucket here cannot have is refused, never ignored."""
-    if params.get("ObjectLockEnabledForBucket"):
-        raise S3Error("NotImplemented", Header="x-amz-bucket-object-lock-enabled")
     configuration = params.get("CreateBucketConfiguration") or {}
     for member in ("Location", "Bucket", "Tags"):
         if configuration.get(member):

@@ -18,6 +18,7 @@ from gateway.index.records import (
     WriteCheck,
 )
 from gateway.operations.multipart import PART_NUMBER_LIMIT
+from gateway.operations.reading import expiration_of
 from gateway.operations.write_conditions import write_check
 from gateway.operations.writing import DEFAULT_CHECKSUM, checksum_members
 from s3compat import checksums
@@ -168,6 +169,7 @@ def _record(
         checksum=checksum,
         tags=upload.tags,
         acl=upload.acl,
+        lock=upload.lock,
         extents=tuple(part.extent for part in parts if part.size_bytes),
         parts=tuple(
             ObjectPart(
@@ -190,6 +192,7 @@ def _answer(context: Context, params: Input, done: CompleteResult) -> Answer:
         "Key": params["Key"],
         "ETag": quote_etag(record.etag),
         **checksum_members(record.checksum),
+        **expiration_of(context, record),
     }
     if done.version_id is not None:
         output["VersionId"] = done.version_id

@@ -23,13 +23,18 @@ DIRECTORY_ONLY = {
 
 
 async def delete_object(context: Context, params: Input) -> Answer:
-    """DeleteObject: 204 whether or not there was an object. Raises PreconditionFailed, NoSuchVersion."""
+    """DeleteObject: 204 whether or not there was an object. Raises PreconditionFailed, AccessDenied (locked)."""
     for member, header in DIRECTORY_ONLY.items():
         if member in params:
             raise S3Error("NotImplemented", Header=header)
     version_id: str | None = params.get("VersionId")
     check_version_id(version_id)
-    deletion = Deletion(key=context.key, version_id=version_id, if_match=_etag(params.get("IfMatch")))
+    deletion = Deletion(
+        key=context.key,
+        version_id=version_id,
+        if_match=_etag(params.get("IfMatch")),
+        bypass_governance=bool(params.get("BypassGovernanceRetention")),
+    )
     result = await context.index.delete_object(
         context.target_bucket.name,
         deletion,
@@ -61,7 +66,7 @@ async def delete_objects(context: Context, params: Input) -> Answer:
     wanted: list[Input] = document.get("Objects") or []
     if not 1 <= len(wanted) <= KEYS_LIMIT:
         raise S3Error("MalformedXML")
-    deletions, errors = _split(context, wanted)
+    deletions, errors = _split(context, wanted, bypass=bool(params.get("BypassGovernanceRetention")))
     results = await context.index.delete_objects(
         context.target_bucket.name,
         deletions,
@@ -83,7 +88,7 @@ async def delete_objects(context: Context, params: Input) -> Answer:
     return Answer(output=output)
 
 
-def _split(context: Context, wanted: list[Input]) -> tuple[list[Deletion], list[Output]]:
+def _split(context: Context, wanted: list[Input], *, bypass: bool) -> tuple[list[Deletion], list[Output]]:
     """The deletes that may be tried, and errors for those that may not and for keys that no object can have."""
     deletions: list[Deletion] = []
     errors: list[Output] = []
@@ -107,7 +112,8 @@ def _split(context: Context, wanted: list[Input]) -> tuple[list[Deletion], list[
         if not context.access.may_delete(context.target_bucket, key, version_id):
             errors.append(_error(key, version_id, S3Error("AccessDenied")))
             continue
-        deletions.append(Deletion(key=key, version_id=version_id, if_match=_etag(entry.get("ETag"))))
+        etag = _etag(entry.get("ETag"))
+        deletions.append(Deletion(key=key, version_id=version_id, if_match=etag, bypass_governance=bypass))
     return deletions, errors
 
 

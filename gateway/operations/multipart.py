@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 from gateway.context import Answer, Context, Input, Output
 from gateway.index.errors import IndexRefusal
 from gateway.index.records import Origin, PartRecord, UploadPosition, UploadRecord
+from gateway.object_locks import lock_of_write
 from gateway.operations.copy_source import find_source
 from gateway.operations.grants import access_of_write, user_member
 from gateway.operations.listing import echoed_members, key_encoder, owner_member, page_limit, position_after
@@ -40,6 +41,7 @@ async def create_multipart_upload(context: Context, params: Input) -> Answer:
     headers = context.request.headers
     refuse_unsupported(headers)
     algorithm, checksum_type = _checksum_choice(params)
+    lock = lock_of_write(context, params, bound_to_body=False)
     access = await access_of_write(context)
     initiator_id = context.identity.canonical_id
     wanted = UploadRecord(
@@ -53,6 +55,7 @@ async def create_multipart_upload(context: Context, params: Input) -> Answer:
         checksum_type=checksum_type,
         acl=access.acl,
         initiator_id="" if initiator_id == access.owner_id else initiator_id,
+        lock=lock,
     )
     upload = await context.index.create_upload(
         context.target_bucket.name, wanted, bucket_id=context.target_bucket.bucket_id

@@ -9,6 +9,8 @@ from datetime import datetime
 
 from gateway.context import Answer, Context, Input, Output
 from gateway.index.records import ObjectRecord
+from gateway.lifecycles import expiration_member
+from gateway.object_locks import lock_members
 from gateway.operations.stored_headers import OVERRIDES, refuse_encryption_of_read
 from gateway.operations.times import whole_seconds
 from gateway.operations.versioning import check_version_id
@@ -100,9 +102,18 @@ def _describe(context: Context, params: Input, record: ObjectRecord) -> Answer:
         output["VersionId"] = record.version_id
     if record.tags:
         output["TagCount"] = len(record.tags)
+    output.update(lock_members(record.lock))
+    if params.get("VersionId") is None:
+        output.update(expiration_of(context, record))
     if params.get("ChecksumMode") == "ENABLED":
         output.update(_checksum_members(record, span))
     return Answer(output=output, headers=_headers(params, record))
+
+
+def expiration_of(context: Context, record: ObjectRecord) -> Output:
+    """When the object expires under the bucket's lifecycle rules, as a member of an answer."""
+    day_s = context.services.settings.lifecycle_day_s
+    return dict(expiration_member(context.target_bucket, context.key, record, day_s=day_s))
 
 
 def _headers(params: Input, record: ObjectRecord) -> tuple[tuple[str, str], ...]:

@@ -67,11 +67,6 @@ _WITHOUT_ENGINE = (
     "x-amz-server-side-encryption-context",
     "x-amz-write-offset-bytes",
 )
-_OBJECT_LOCK = (
-    "x-amz-object-lock-mode",
-    "x-amz-object-lock-retain-until-date",
-    "x-amz-object-lock-legal-hold",
-)
 
 
 def refuse_unsupported(headers: Headers) -> None:
@@ -79,9 +74,6 @@ def refuse_unsupported(headers: Headers) -> None:
     for name in _WITHOUT_ENGINE:
         if name in headers:
             raise S3Error("NotImplemented", Header=name)
-    for name in _OBJECT_LOCK:
-        if name in headers:
-            raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
 
 
 def refuse_encryption_of_read(headers: Headers) -> None:

@@ -11,8 +11,10 @@ from gateway.context import Answer, Context, Input, Output
 from gateway.datapath.hashing import BodyHasher
 from gateway.index.errors import IndexRefusal
 from gateway.index.records import Checksum, Extent, ObjectRecord, Origin, PutResult, WriteCheck
+from gateway.object_locks import lock_of_write
 from gateway.operations.copy_source import CopySource, find_source
 from gateway.operations.grants import WrittenAccess, access_of_write
+from gateway.operations.reading import expiration_of
 from gateway.operations.stored_headers import (
     check_redirect,
     kept_headers,
@@ -22,6 +24,7 @@ from gateway.operations.stored_headers import (
 )
 from gateway.operations.times import whole_seconds
 from gateway.operations.write_conditions import write_check
+from gateway.redundancy import redundancy_of
 from s3compat import checksums
 from s3compat.checksums import ALGORITHMS, RequestedChecksum
 from s3compat.conditions import quote_etag
@@ -74,6 +77,7 @@ async def put_object(context: Context, params: Input) -> Answer:
     kept = kept_headers(headers)
     metadata = user_metadata(params)
     tags = parse_tagging_header(headers.get("x-amz-tagging"))
+    lock = lock_of_write(context, params)
     access = await access_of_write(context)
     requested = context.payload.requested_checksum
     origin = Origin(bucket=context.target_bucket.name, key=context.key)
@@ -89,9 +93,14 @@ async def put_object(context: Context, params: Input) -> Answer:
         tags=tags,
         extents=stored.extents,
         acl=access.acl,
+        lock=lock,
     )
     result = await commit_object(context, record, check)
-    output: Output = {"ETag": quote_etag(record.etag), **checksum_members(stored.checksum)}
+    output: Output = {
+        "ETag": quote_etag(record.etag),
+        **checksum_members(stored.checksum),
+        **expiration_of(context, record),
+    }
     if result.version_id is not None:
         output["VersionId"] = result.version_id
     return Answer(output=output)
@@ -155,7 +164,12 @@ async def store_blocks(
 
 
 async def _store(context: Context, origin: Origin, size: int, blocks: AsyncIterator[bytes]) -> Extent:
-    async with context.datapath.open_write(origin=origin, size_bytes=size) as writer:
+    services = context.services
+    expected_nodes = len(services.membership.expected_nodes())
+    redundancy = redundancy_of(context.target_bucket, expected_nodes, services.settings)
+    async with context.datapath.open_write(
+        origin=origin, size_bytes=size, replicas=redundancy.replicas, write_quorum=redundancy.write_quorum
+    ) as writer:
         async for block in blocks:
             await writer.write(block)
         return await writer.finish()
@@ -170,6 +184,7 @@ async def copy_object(context: Context, params: Input) -> Answer:
     headers = context.request.headers
     refuse_unsupported(headers)
     check = write_check(headers, context.target_bucket)
+    lock = lock_of_write(context, params, bound_to_body=False)
     with_tags = _directive(params, "TaggingDirective") == "COPY"
     source = await find_source(context, params, with_tags=with_tags)
     if source.record.size_bytes > SINGLE_WRITE_LIMIT_BYTES:
@@ -187,7 +202,7 @@ async def copy_object(context: Context, params: Input) -> Answer:
         raise S3Error("InvalidRequest", "Checksum algorithm provided is unsupported.")
     origin = Origin(bucket=context.target_bucket.name, key=context.key)
     stored = await store_range(context, origin, source.record.extents, 0, source.record.size_bytes, algorithm)
-    record = replace(record, etag=stored.md5.hex(), checksum=stored.checksum, extents=stored.extents)
+    record = replace(record, etag=stored.md5.hex(), checksum=stored.checksum, extents=stored.extents, lock=lock)
     result = await commit_object(context, record, check)
     output: Output = {
         "CopyObjectResult": {
@@ -197,6 +212,7 @@ async def copy_object(context: Context, params: Input) -> Answer:
         }
     }
     output.update(source.version_member())
+    output.update(expiration_of(context, record))
     if result.version_id is not None:
         output["VersionId"] = result.version_id
     return Answer(output=output)

@@ -1,7 +1,8 @@
 """The node table: which storage nodes there are, where, how full, alive or not, and lately hard to reach.
 
-Reads what the nodes' heartbeats write into Redis; keeps no state there. While Redis is away the last table
-stands, so that reads under way go on. Suspicion (failures seen by this process) is local and short-lived.
+Reads what the nodes' heartbeats write into Redis, and what an administrator said of nodes; keeps no state there. While
+Redis is away the last table stands, so that reads under way go on. Suspicion (failures seen by this process) is local
+and short-lived.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import structlog
@@ -17,6 +18,7 @@ import structlog
 from gateway.index import keys
 from gateway.index.connection import Connection
 from gateway.index.errors import IndexFailure
+from gateway.index.node_states import NodeState, parse_node_states
 from gateway.placement.rendezvous import Candidate
 
 REFRESH_INTERVAL_S = 1.0
@@ -44,12 +46,24 @@ class Node(Candidate):
     """It said goodbye."""
     live: bool
     """Its last heartbeat was within NODE_TIMEOUT by Redis's clock, and it did not say goodbye."""
+    boot: str = ""
+    """Differs for each start of its process."""
+    silent_s: float = 0.0
+    """Since its last heartbeat, by Redis's clock."""
+    draining: bool = False
+    """An administrator wants everything moved away from it: it takes no new blobs."""
+    removed: bool = False
+    """An administrator took it out of the cluster; while it answers, bytes may still be read from it."""
+    state_since_ms: int = 0
+    """Since when it is draining or removed, by Redis's clock."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Suspicion:
     failures: int
     until: float
+    process: tuple[str, str] | None
+    """Address and boot of what failed: a node that has others by now was started again."""
 
 
 class Membership:
@@ -70,6 +84,7 @@ class Membership:
         self._wall_clock = wall_clock
         self._ahead_s = 0.0
         self._nodes: dict[str, Node] = {}
+        self._removed: set[str] = set()
         self._read_at = float("-inf")
         self._suspicions: dict[str, _Suspicion] = {}
         self._refreshing: asyncio.Task[None] | None = None
@@ -118,19 +133,28 @@ class Membership:
 
     def nodes(self) -> list[Node]:
         """Every node that ever registered and was not removed, dead ones included."""
-        return list(self._nodes.values())
+        return [node for node in self._nodes.values() if not node.removed]
 
     def node(self, node_id: str) -> Node | None:
+        """One of `nodes`, or a removed one whose heartbeat is still in the table."""
         return self._nodes.get(node_id)
 
+    def removed_nodes(self) -> list[Node]:
+        """Those that an administrator took out of the cluster and that are still in the table."""
+        return [node for node in self._nodes.values() if node.removed]
+
+    def was_removed(self, node_id: str) -> bool:
+        """Whether an administrator took the node out of the cluster, be it still in the table or not."""
+        return node_id in self._removed
+
     def expected_nodes(self) -> list[Node]:
-        """The nodes that the cluster is made of: all but those that said goodbye. One that died still counts, or
-        its death would lower how many copies a write must reach.
+        """The nodes that the cluster is made of: all but those that said goodbye or are to leave. One that died still
+        counts, or its death would lower how many copies a write must reach.
         """
-        return [node for node in self._nodes.values() if not node.stopped]
+        return [node for node in self._nodes.values() if not (node.stopped or node.draining or node.removed)]
 
     def live_nodes(self) -> list[Node]:
-        return [node for node in self._nodes.values() if node.live]
+        return [node for node in self._nodes.values() if node.live and not node.removed]
 
     def writable_nodes(self, size_bytes: int) -> list[Node]:
         """Live nodes that accept new blobs and have room for one of `size_bytes`; suspects included."""
@@ -147,18 +171,28 @@ class Membership:
     def suspects(self, node_id: str) -> bool:
         """Whether the node failed so recently that it is better avoided."""
         suspicion = self._suspicions.get(node_id)
-        return suspicion is not None and self._clock() < suspicion.until
+        if suspicion is None or self._clock() >= suspicion.until:
+            return False
+        return suspicion.process == self._process_of(node_id)
 
     def node_failed(self, node_id: str) -> None:
         """A connection to the node failed, broke or stalled."""
-        suspicion = self._suspicions.setdefault(node_id, _Suspicion(failures=0, until=0.0))
+        process = self._process_of(node_id)
+        suspicion = self._suspicions.get(node_id)
+        if suspicion is None or suspicion.process != process:
+            suspicion = self._suspicions[node_id] = _Suspicion(failures=0, until=0.0, process=process)
         if self._clock() < suspicion.until:
             return  # of the same outage: many requests notice it at once
         suspicion.until = self._clock() + min(FIRST_SUSPICION_S * 2**suspicion.failures, LONGEST_SUSPICION_S)
         suspicion.failures += 1
 
     def node_answered(self, node_id: str) -> None:
+        """The node did what it was asked."""
         self._suspicions.pop(node_id, None)
+
+    def _process_of(self, node_id: str) -> tuple[str, str] | None:
+        node = self._nodes.get(node_id)
+        return (node.address, node.boot) if node is not None else None
 
     async def _refresh_forever(self) -> None:
         reachable = True
@@ -179,7 +213,10 @@ class Membership:
         now_s = int(seconds) + int(microseconds) / 1e6
         self._ahead_s = now_s - (asked_at + self._wall_clock()) / 2
         heartbeats = await self._connection.command("HVALS", keys.nodes())
-        self._nodes = {node.node_id: node for node in self._parse_table(heartbeats, now_s)}
+        states = parse_node_states(await self._connection.command("HGETALL", keys.node_states()))
+        self._removed = {node_id for node_id, (state, _) in states.items() if state is NodeState.REMOVED}
+        nodes = (_with_state(node, states.get(node.node_id)) for node in self._parse_table(heartbeats, now_s))
+        self._nodes = {node.node_id: node for node in nodes}
         self._read_at = self._clock()
 
     def _parse_table(self, heartbeats: Iterable[Any], now_s: float) -> Iterable[Node]:
@@ -209,4 +246,18 @@ def parse_heartbeat(heartbeat: str | bytes, *, now_s: float, node_timeout_s: flo
         accepting=bool(fields["accepting"]) and not stopped,
         stopped=stopped,
         live=not stopped and now_s - float(fields["heartbeat_at"]) <= node_timeout_s,
+        boot=str(fields.get("boot", "")),
+        silent_s=max(now_s - float(fields["heartbeat_at"]), 0.0),
+    )
+
+
+def _with_state(node: Node, state: tuple[NodeState, int] | None) -> Node:
+    if state is None:
+        return node
+    return replace(
+        node,
+        accepting=False,
+        draining=state[0] is NodeState.DRAINING,
+        removed=state[0] is NodeState.REMOVED,
+        state_since_ms=state[1],
     )

@@ -57,6 +57,8 @@ def run_serve(
             _check_node_count(settings, node_count)
         directory.create(node_count)
         settings, notes = _complete(settings, given, directory, listener)
+        if embedded and "expected_nodes" not in given:
+            settings = replace(settings, expected_nodes=node_count)
         if existing_nodes and existing_nodes[-1] > node_count:
             notes += (f"{existing_nodes[-1]} nodes hold data here and only {node_count} are started",)
         around = roles.Surroundings(

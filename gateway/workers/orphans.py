@@ -20,6 +20,7 @@ from gateway.index import keys
 from gateway.index.connection import Connection
 from gateway.index.errors import OlderThanIndex
 from gateway.index.store import Index
+from gateway.journal.catalogue import snapshot_ids
 from gateway.placement.membership import Membership, Node
 from gateway.workers.deletion import BlobDeleter, all_of
 from gateway.workers.sweep_state import SweepState, SweepStateStore
@@ -175,6 +176,8 @@ class OrphanSweeper:
         if claimed.write_id != write_id:
             _log.error("blob of another write's origin", node=node.node_id, blob=info.blob_id)
             return False
+        if not claimed.origin.bucket:
+            return not await self._may_be_of_snapshot(write_id, sweep)
         try:
             verdict = await self._index.condemn(write_id, claimed.origin)
         except OlderThanIndex:
@@ -186,16 +189,27 @@ class OrphanSweeper:
         sweep.verdicts[write_id] = verdict
         return verdict
 
+    async def _may_be_of_snapshot(self, write_id: str, sweep: "_Pass") -> bool:
+        """Yes unless every node has been asked and none has a manifest of it, which is written before its blobs."""
+        if sweep.snapshots is None:
+            nodes = {node.node_id: node.address for node in self._membership.live_nodes()}
+            if any(node.node_id not in nodes for node in self._membership.nodes()):
+                return True
+            sweep.snapshots = await snapshot_ids(self._client, nodes)
+        return write_id in sweep.snapshots
+
 
 class _Pass:
     """What one pass over all nodes shares."""
 
-    __slots__ = ("before_ms", "deleter", "now_ms", "result", "verdicts")
+    __slots__ = ("before_ms", "deleter", "now_ms", "result", "snapshots", "verdicts")
 
     def __init__(self, *, deleter: BlobDeleter, before_ms: int, now_ms: int) -> None:
         self.deleter = deleter
         self.before_ms = before_ms
         self.now_ms = now_ms
         self.result = SweepResult()
+        self.snapshots: set[str] | None = None
+        """The ids of all snapshots, once they were asked for."""
         self.verdicts: dict[str, bool] = {}
         """By write id: condemned or not, as the index said during this pass."""

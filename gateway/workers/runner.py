@@ -12,20 +12,25 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from gateway.index.connection import connect
 from gateway.index.errors import IndexFailure
 from gateway.index.store import Index
-from gateway.placement.membership import Membership
+from gateway.journal.opening import open_index
 from gateway.settings import GatewaySettings
 from gateway.supervisor.attach import die_with_parent
+from gateway.workers.damage_collector import DamageCollector
+from gateway.workers.lifecycle import LifecycleWorker
 from gateway.workers.orphans import OrphanSweeper
 from gateway.workers.reclaim import Reclaimer
-from storagenode.client import NodeClient
+from gateway.workers.repair_jobs import repair_jobs
+from gateway.workers.snapshots import snapshot_keeper
 
 LEASE_NAME = "background"
 
 LEASE_TTL_S = 15.0
 """How long after a worker's sudden death another one may take over."""
+
+OPEN_PATIENCE_S = 3.0
+"""How long the first passes wait for the index to be opened; a stop waits for it too."""
 
 Job = Callable[[], Awaitable[object]]
 
@@ -46,11 +51,8 @@ async def _run(settings: GatewaySettings) -> None:
     for number in _STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        connection = connect(settings.redis_host, settings.redis_port, password=settings.redis_password)
-        stack.push_async_callback(connection.close)
-        index = Index(connection)
-        membership = await stack.enter_async_context(Membership(connection, node_timeout_s=settings.node_timeout_s))
-        client = await stack.enter_async_context(NodeClient(settings.cluster_secret.encode()))
+        opened = await stack.enter_async_context(open_index(settings))
+        index, connection, client, membership = opened.index, opened.connection, opened.client, opened.membership
         reclaimer = Reclaimer(
             index,
             client,
@@ -59,12 +61,20 @@ async def _run(settings: GatewaySettings) -> None:
             node_timeout_s=settings.node_timeout_s,
         )
         sweeper = OrphanSweeper(index, connection, client, membership, grace_s=settings.orphan_grace_s)
+        collector = DamageCollector(index, connection, client, membership)
+        lifecycle = LifecycleWorker(
+            index, day_s=settings.lifecycle_day_s, interval_s=settings.lifecycle_interval_s
+        )
         worker = Worker(
             index,
-            {"reclaim": reclaimer.run_once, "orphans": sweeper.run_once},
+            {"reclaim": reclaimer.run_once, "orphans": sweeper.run_once, "damage": collector.run_once}
+            | {"lifecycle": lifecycle.run_once, "snapshots": snapshot_keeper(settings, opened).run_once}
+            | repair_jobs(settings, index, client, membership),
             interval_s=settings.reclaim_interval_s,
         )
         _log.info("worker started")
+        with contextlib.suppress(IndexFailure):  # else the first passes would be in vain
+            await opened.journal.wait_until_open(OPEN_PATIENCE_S)
         await worker.run(stop)
     _log.info("worker stopped")
 

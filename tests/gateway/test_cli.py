@@ -40,6 +40,9 @@ def test_version_is_the_distributions() -> None:
                 "CAIRN_PORT",
             ],
         ),
+        (["bucket", "redundancy", "--help"], ["--replicas", "--write-quorum", "--default", "--json", "--data"]),
+        (["object", "show", "--help"], ["--version-id", "--quick", "--json", "--data"]),
+        (["undelete", "--help"], ["--at", "--list", "--json", "--data"]),
         (["user", "add", "--help"], ["--access-key", "--secret-key", "--id", "--display-name", "--email", "--data"]),
     ],
 )

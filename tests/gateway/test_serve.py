@@ -262,10 +262,10 @@ def test_it_serves_over_tls(tmp_path: Path) -> None:
 def test_external_redis_is_used_when_set(tmp_path: Path) -> None:
     with RedisServer(password="pass-word") as redis:
         env = {"REDIS_HOST": redis.address, "REDIS_PASSWORD": redis.password}
-        with CairnServer.start(tmp_path / "data", "--nodes", "2", env=env):
+        with CairnServer.start(tmp_path / "data", "--nodes", "3", env=env):
             pass
-        with CairnServer.start(tmp_path / "data", "--nodes", "1", env=env) as server:
-            assert "2 nodes hold data here and only 1 are started" in server.banner
+        with CairnServer.start(tmp_path / "data", "--nodes", "2", env=env) as server:
+            assert "3 nodes hold data here and only 2 are started" in server.banner
             assert server.processes("index") == []
             put_and_get(server, "in another redis")
         assert not (tmp_path / "data" / "index" / "address").exists()

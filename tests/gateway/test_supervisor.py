@@ -313,7 +313,7 @@ async def test_embedded_server_is_durable_private_and_stops_cleanly(short_direct
             assert await ask(address, "SET kept 1") == "+OK"
             for option, value in (
                 ("appendonly", "yes"),
-                ("appendfsync", "always"),
+                ("appendfsync", "everysec"),
                 ("save", ""),
                 ("port", "0"),
                 ("maxmemory-policy", "noeviction"),

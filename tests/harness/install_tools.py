@@ -25,6 +25,7 @@ AWS_V2 = "@aws-cdk/asset-awscli-v2@2.0.186"
 #: Program -> package.
 DEBIAN_PACKAGES = {
     "curl": "curl",
+    "faketime": "faketime",
     "fusermount3": "fuse3",
     "redis-server": "redis-server",
     "s3cmd": "s3cmd",

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import redis
 
@@ -62,8 +62,8 @@ class Replicated:
 
     def master_port(self) -> int:
         """Whom the Sentinels name."""
-        with redis.Redis(port=self._sentinel_ports[0]) as client:
-            return int(client.sentinel_get_master_addr_by_name(MASTER_NAME)[1])  # type: ignore[no-untyped-call]
+        with _client(self._sentinel_ports[0]) as client:
+            return int(client.sentinel_get_master_addr_by_name(MASTER_NAME)[1])
 
     def master(self) -> RedisServer:
         port = self.master_port()
@@ -80,7 +80,7 @@ class Replicated:
     def wait_until_safe(self) -> None:
         """Return when master and replica are in step and the Sentinels know both."""
         master_port = self.master_port()
-        with redis.Redis(port=master_port) as client, redis.Redis(port=self._sentinel_ports[0]) as sentinel:
+        with _client(master_port) as client, _client(self._sentinel_ports[0]) as sentinel:
             _until(lambda: client.info("replication").get("slave0", {}).get("state") == "online")
             _until(lambda: _is_sound(sentinel))
 
@@ -91,7 +91,7 @@ class Replicated:
             self._sentinels.append(_spawn_sentinel(self.directory, port, self.servers[0].port))
         with contextlib.ExitStack() as stack:
             for port in self._sentinel_ports:
-                client = stack.enter_context(redis.Redis(port=port))
+                client = stack.enter_context(_client(port))
                 _until(lambda client=client: _answers(client) and _is_sound(client))  # type: ignore[misc]
         self.wait_until_safe()
         return self
@@ -139,8 +139,8 @@ class Clustered:
 
     def owner(self) -> RedisServer:
         """The member that serves the index's slot."""
-        with redis.Redis(port=self.servers[0].port) as client:
-            slot = client.cluster("keyslot", "cairn:{0}:sequence")  # type: ignore[no-untyped-call]
+        with _client(self.servers[0].port) as client:
+            slot = client.cluster("keyslot", "cairn:{0}:sequence")
         return self.servers[_share_of(int(slot))]
 
     def start(self) -> Self:
@@ -148,10 +148,10 @@ class Clustered:
             clients = []
             for number, server in enumerate(self.servers):
                 server.start()
-                client = stack.enter_context(redis.Redis(port=server.port))
+                client = stack.enter_context(_client(server.port))
                 first, last = number * _SLOTS // 3, (number + 1) * _SLOTS // 3 - 1
-                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)  # type: ignore[no-untyped-call]
-                client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)  # type: ignore[no-untyped-call]
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)
                 clients.append(client)
             for client in clients:
                 _until(lambda client=client: _is_formed(client))  # type: ignore[misc]
@@ -173,6 +173,11 @@ class Clustered:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _client(port: int) -> Any:
+    """A client whose commands the types do not follow: some are typed in redis-py, some are not."""
+    return redis.Redis(port=port)
 
 
 def _share_of(slot: int) -> int:
@@ -198,17 +203,17 @@ def _spawn_sentinel(directory: Path, port: int, master_port: int) -> subprocess.
     )
 
 
-def _is_sound(sentinel: "redis.Redis") -> bool:
-    state = sentinel.sentinel_master(MASTER_NAME)  # type: ignore[no-untyped-call]
+def _is_sound(sentinel: Any) -> bool:
+    state = sentinel.sentinel_master(MASTER_NAME)
     return int(state["num-slaves"]) == 1 and int(state["num-other-sentinels"]) == 2 and not state["is_odown"]
 
 
-def _is_formed(member: "redis.Redis") -> bool:
-    state = member.cluster("info")  # type: ignore[no-untyped-call]
-    return state["cluster_state"] == "ok" and state["cluster_known_nodes"] == "3"
+def _is_formed(member: Any) -> bool:
+    state = member.cluster("info")
+    return bool(state["cluster_state"] == "ok" and state["cluster_known_nodes"] == "3")
 
 
-def _answers(client: "redis.Redis") -> bool:
+def _answers(client: Any) -> bool:
     with contextlib.suppress(redis.RedisError):
         return bool(client.ping())
     return False

@@ -44,6 +44,14 @@ class KillingDisk(Disk):
         self._change()
         super().fsync(descriptor)
 
+    def fdatasync(self, descriptor: int) -> None:
+        self._change()
+        super().fdatasync(descriptor)
+
+    def truncate(self, path: str, size_bytes: int) -> None:
+        self._change()
+        super().truncate(path, size_bytes)
+
     def rename(self, source: str, target: str) -> None:
         self._change()
         super().rename(source, target)

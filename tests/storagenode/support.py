@@ -15,6 +15,8 @@ from storagenode.app import create_app, create_runner
 from storagenode.blobfile import BLOCK_BYTES
 from storagenode.blobstore import BlobStore
 from storagenode.disk import Buffer, Disk
+from storagenode.journal.store import JournalStore
+from storagenode.packstore import PackLimits
 from storagenode.protocol import NodeHealth
 
 SECRET = b"a secret of the tests"
@@ -34,8 +36,20 @@ def blob_id(number: int = 0, *, at_ms: int = NOW_MS, segment: int = 0) -> str:
     return protocol.blob_id(protocol.new_write_id(at_ms, number.to_bytes(10)), segment)
 
 
-def open_store(directory: Path, disk: Disk | None = None, *, reserve_bytes: int = 0) -> BlobStore:
-    return BlobStore(disk or Disk(), str(directory), clock_ms=lambda: NOW_MS + 3_600_000, reserve_bytes=reserve_bytes)
+NO_PACKS = PackLimits(small_blob_bytes=-1)
+
+
+def open_store(
+    directory: Path, disk: Disk | None = None, *, reserve_bytes: int = 0, packs: PackLimits | None = None
+) -> BlobStore:
+    return BlobStore(
+        disk or Disk(),
+        str(directory),
+        clock_ms=lambda: NOW_MS + 3_600_000,
+        reserve_bytes=reserve_bytes,
+        pack_limits=packs or PackLimits(),
+        background=False,
+    )
 
 
 def read_all(store: BlobStore, name: str) -> bytes:
@@ -103,6 +117,14 @@ class FaultyDisk(Disk):
         self._called("fsync")
         super().fsync(descriptor)
 
+    def fdatasync(self, descriptor: int) -> None:
+        self._called("fdatasync")
+        super().fdatasync(descriptor)
+
+    def truncate(self, path: str, size_bytes: int) -> None:
+        self._called("truncate")
+        super().truncate(path, size_bytes)
+
     def rename(self, source: str, target: str) -> None:
         self._called("rename")
         super().rename(source, target)
@@ -125,6 +147,7 @@ class RunningNode:
     address: str
     directory: Path
     store: BlobStore
+    journal: JournalStore
 
     def temporary_files(self) -> list[str]:
         return [path.name for path in (self.directory / "tmp").iterdir()]
@@ -154,15 +177,17 @@ async def running_node(
             quarantined=store.quarantined,
         )
 
-    runner = create_runner(create_app(store, node_id, SECRET, measure=measure, clock_ms=clock_ms))
+    journal = JournalStore(disk or Disk(), str(directory), store.space)
+    runner = create_runner(create_app(store, node_id, SECRET, journal=journal, measure=measure, clock_ms=clock_ms))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     try:
         host, bound = runner.addresses[0][:2]
-        yield RunningNode(address=f"{host}:{bound}", directory=directory, store=store)
+        yield RunningNode(address=f"{host}:{bound}", directory=directory, store=store, journal=journal)
     finally:
         await runner.cleanup()
+        journal.close()
         store.close()
 
 

@@ -11,6 +11,7 @@ import pytest
 import xxhash
 
 from storagenode.blobfile import BLOCK_BYTES
+from storagenode.blobreader import BlobReader
 from storagenode.blobstore import BlobStore, DirectoryInUse
 from storagenode.disk import Disk, DiskSpace
 from storagenode.errors import (
@@ -24,6 +25,7 @@ from storagenode.errors import (
 )
 from storagenode.protocol import BlobInfo, StoredBlob
 from tests.storagenode.support import (
+    NO_PACKS,
     NOW_MS,
     ORIGIN,
     SIZES,
@@ -47,9 +49,18 @@ def disk() -> FaultyDisk:
     return FaultyDisk()
 
 
+@pytest.fixture(params=["files", "packs"])
+def form(request: pytest.FixtureRequest) -> str:
+    """Where small blobs go."""
+    return str(request.param)
+
+
+as_files = pytest.mark.parametrize("form", ["files"])
+
+
 @pytest.fixture
-def store(tmp_path: Path, disk: FaultyDisk) -> Iterator[BlobStore]:
-    store = open_store(tmp_path, disk)
+def store(tmp_path: Path, disk: FaultyDisk, form: str) -> Iterator[BlobStore]:
+    store = open_store(tmp_path, disk, packs=NO_PACKS if form == "files" else None)
     yield store
     store.close()
 
@@ -203,6 +214,7 @@ def test_many_threads_putting_one_blob_agree(store: BlobStore, tmp_path: Path) -
     assert temporary_files(tmp_path) == []
 
 
+@as_files
 def test_many_threads_putting_reading_and_deleting_do_not_disturb_each_other(store: BlobStore, tmp_path: Path) -> None:
     # Old ids, so that every delete also tries to remove the directory that others are writing to.
     names = [blob_id(number, at_ms=NOW_MS - 86_400_000) for number in range(120)]
@@ -223,6 +235,7 @@ def test_many_threads_putting_reading_and_deleting_do_not_disturb_each_other(sto
 # --- damage -----------------------------------------------------------------------------------------------
 
 
+@as_files
 @pytest.mark.parametrize("size_bytes", [0, 1, BLOCK_BYTES + 1])
 def test_a_bit_flipped_anywhere_is_an_error_and_never_bytes(store: BlobStore, tmp_path: Path, size_bytes: int) -> None:
     data = content(size_bytes)
@@ -294,9 +307,11 @@ def test_damage_seen_once_only_is_no_damage(store: BlobStore, tmp_path: Path) ->
     assert quarantined(tmp_path) == []
 
 
+@as_files
 def test_a_bit_flipped_in_memory_is_no_damage(store: BlobStore, disk: FaultyDisk, tmp_path: Path) -> None:
     store.put(blob_id(), ORIGIN, [b"data"])
     with store.open(blob_id()) as reader:
+        assert isinstance(reader, BlobReader)
         reader._start = reader._start.replace(b"data", b"dat\xe1")
         assert bytes(reader.read(0, 4)) == b"data"
     assert disk.counts["drop_cache"] == 1  # the device was asked, not the page cache
@@ -314,6 +329,7 @@ def test_an_input_output_error_is_an_error_of_the_disk_and_leaves_the_file(
     assert read_all(store, blob_id()) == b"data"
 
 
+@as_files
 def test_an_input_output_error_on_the_second_look_is_no_proof_of_damage(
     store: BlobStore, disk: FaultyDisk, tmp_path: Path
 ) -> None:
@@ -333,6 +349,7 @@ def test_an_input_output_error_on_the_second_look_is_no_proof_of_damage(
     assert quarantined(tmp_path) == []
 
 
+@as_files
 def test_damage_that_cannot_be_quarantined_is_damage_all_the_same(
     store: BlobStore, disk: FaultyDisk, tmp_path: Path
 ) -> None:
@@ -346,6 +363,7 @@ def test_damage_that_cannot_be_quarantined_is_damage_all_the_same(
     assert len(quarantined(tmp_path)) == 1
 
 
+@as_files
 def test_a_file_of_a_newer_format_is_left_alone(store: BlobStore, tmp_path: Path) -> None:
     store.put(blob_id(), b"", [b"data"])
     path = blob_files(tmp_path)[0]
@@ -383,6 +401,7 @@ def test_a_reader_goes_on_when_its_blob_is_deleted(store: BlobStore) -> None:
 # --- a disk that fails ------------------------------------------------------------------------------------
 
 
+@as_files
 @pytest.mark.parametrize("call", ["create", "write", "fsync", "rename", "fsync_directory", "make_directory"])
 @pytest.mark.parametrize(("error", "raised"), [(EIO, NodeFailed), (ENOSPC, NodeFull)])
 def test_a_failed_write_is_not_acknowledged_and_leaves_no_temporary_file(
@@ -397,6 +416,7 @@ def test_a_failed_write_is_not_acknowledged_and_leaves_no_temporary_file(
     assert store.space.measure().free_bytes <= Disk().space(str(tmp_path)).free_bytes
 
 
+@as_files
 def test_a_put_whose_directory_vanishes_is_not_acknowledged(store: BlobStore, disk: FaultyDisk, tmp_path: Path) -> None:
     store.put(blob_id(1), ORIGIN, [b"data"])
 
@@ -412,6 +432,7 @@ def test_a_put_whose_directory_vanishes_is_not_acknowledged(store: BlobStore, di
     assert read_all(store, blob_id(2)) == b"data"
 
 
+@as_files
 def test_a_file_whose_fsync_failed_is_never_published(store: BlobStore, disk: FaultyDisk, tmp_path: Path) -> None:
     disk.fail("fsync", EIO)
     with pytest.raises(NodeFailed):
@@ -421,6 +442,7 @@ def test_a_file_whose_fsync_failed_is_never_published(store: BlobStore, disk: Fa
     assert blob_files(tmp_path) == []
 
 
+@as_files
 def test_bytes_then_name_are_made_durable_in_this_order(store: BlobStore, disk: FaultyDisk) -> None:
     store.put(blob_id(1), ORIGIN, [b"data"])
     disk.calls.clear()
@@ -428,6 +450,7 @@ def test_bytes_then_name_are_made_durable_in_this_order(store: BlobStore, disk: 
     assert disk.calls == ["create", "write", "fsync", "rename", "fsync_directory"]
 
 
+@as_files
 def test_a_delete_is_durable_before_it_is_acknowledged(store: BlobStore, disk: FaultyDisk) -> None:
     store.put(blob_id(), ORIGIN, [b"data"])
     disk.calls.clear()
@@ -475,6 +498,7 @@ def test_a_delete_ends_the_writes_under_way_and_no_later_ones(store: BlobStore, 
     assert store._writing == {}
 
 
+@as_files
 def test_deleting_the_last_old_blob_of_a_directory_removes_it(store: BlobStore, tmp_path: Path) -> None:
     old = [blob_id(number, at_ms=NOW_MS - 86_400_000) for number in (1, 2)]
     for name in old:
@@ -510,6 +534,7 @@ def test_a_listing_is_in_time_order_and_pages_meet(store: BlobStore) -> None:
     assert names(store.list(after="", before_ms=65_536, limit=1000)) == expected[:12]
 
 
+@as_files
 def test_a_listing_reads_only_the_directories_it_falls_into(store: BlobStore, disk: FaultyDisk) -> None:
     for hour in range(30):
         store.put(blob_id(at_ms=NOW_MS + hour * 3_600_000), ORIGIN, [b"data"])
@@ -527,6 +552,7 @@ def test_a_listing_reads_only_the_directories_it_falls_into(store: BlobStore, di
     assert len(looked_at) <= 7
 
 
+@as_files
 def test_a_listing_leaves_out_what_is_damaged_and_what_is_no_blob(store: BlobStore, tmp_path: Path) -> None:
     for number in range(3):
         store.put(blob_id(number), ORIGIN, [b"data"])

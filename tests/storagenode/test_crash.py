@@ -2,14 +2,16 @@
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from storagenode import identity
 from storagenode.blobfile import BLOCK_BYTES
 from storagenode.blobstore import BlobStore
+from storagenode.packstore import PackLimits
 from tests.storagenode.simulated_disk import Crash, SimulatedDisk
-from tests.storagenode.support import NOW_MS, ORIGIN, blob_id, content, read_all
+from tests.storagenode.support import NO_PACKS, NOW_MS, ORIGIN, blob_id, content, open_store, read_all
 
 DIRECTORY = "/d/new/node"
 OLD_MS = NOW_MS - 30 * 86_400_000
@@ -24,16 +26,34 @@ BLOBS = {
 class Client:
     """Puts, deletes and remembers what it was told."""
 
-    def __init__(self, disk: SimulatedDisk) -> None:
+    def __init__(self, disk: SimulatedDisk, limits: PackLimits) -> None:
         self.disk = disk
+        self.limits = limits
+        self.stores: list[BlobStore] = []
         self.acknowledged: set[str] = set()
         self.deleted: set[str] = set()
         self.uncertain: str | None = None
 
     def open(self) -> BlobStore:
-        store = BlobStore(self.disk, DIRECTORY, clock_ms=lambda: NOW_MS, reserve_bytes=0)
+        store = BlobStore(
+            self.disk,
+            DIRECTORY,
+            clock_ms=lambda: NOW_MS,
+            reserve_bytes=0,
+            pack_limits=self.limits,
+            random_bytes=bytes,
+            background=False,
+        )
+        self.stores.append(store)
         identity.establish(self.disk, DIRECTORY, bytes)
         return store
+
+    def close(self) -> None:
+        """End the threads of all stores."""
+        for store in self.stores:
+            with contextlib.suppress(Crash):
+                store.close()
+        self.stores.clear()
 
     def put(self, store: BlobStore, name: str) -> None:
         self.uncertain = name
@@ -58,6 +78,7 @@ class Client:
         assert not listed & (self.deleted - {self.uncertain})
         for name in listed:
             assert read_all(store, name) == BLOBS[name]
+        self.close()
 
 
 def life(client: Client) -> None:
@@ -72,17 +93,23 @@ def life(client: Client) -> None:
     client.delete(store, blob_id(2))
 
 
-def changes_of(run: Callable[[Client], None]) -> int:
-    client = Client(SimulatedDisk())
+def changes_of(run: Callable[[Client], None], limits: PackLimits) -> int:
+    client = Client(SimulatedDisk(), limits)
     run(client)
-    return client.disk.changes
+    changes = client.disk.changes
+    client.close()
+    return changes
 
 
-def test_a_crash_at_any_change_loses_nothing_acknowledged_and_leaves_nothing_torn() -> None:
-    total = changes_of(life)
-    assert total > 40
+forms = pytest.mark.parametrize("limits", [NO_PACKS, PackLimits()], ids=["files", "packs"])
+
+
+@forms
+def test_a_crash_at_any_change_loses_nothing_acknowledged_and_leaves_nothing_torn(limits: PackLimits) -> None:
+    total = changes_of(life, limits)
+    assert total > 30
     for at in range(total + 1):
-        client = Client(SimulatedDisk())
+        client = Client(SimulatedDisk(), limits)
         client.disk.crash_at = at
         try:
             life(client)
@@ -90,47 +117,57 @@ def test_a_crash_at_any_change_loses_nothing_acknowledged_and_leaves_nothing_tor
             pass
         else:
             assert at == total
+        client.close()
         client.disk.crash()
         client.check()
 
 
-def test_the_first_blob_of_a_new_directory_survives_without_help_from_other_files() -> None:
+@forms
+def test_the_first_blob_of_a_new_directory_survives_without_help_from_other_files(limits: PackLimits) -> None:
     disk = SimulatedDisk()
-    store = BlobStore(disk, DIRECTORY, clock_ms=lambda: NOW_MS, reserve_bytes=0)
-    store.put(blob_id(1), ORIGIN, [BLOBS[blob_id(1)]])
+    client = Client(disk, limits)
+    client.stores.append(open_store(Path(DIRECTORY), disk, packs=limits))
+    client.stores[0].put(blob_id(1), ORIGIN, [BLOBS[blob_id(1)]])
+    client.close()
     disk.crash()
-    store = BlobStore(disk, DIRECTORY, clock_ms=lambda: NOW_MS, reserve_bytes=0)
+    store = open_store(Path(DIRECTORY), disk, packs=limits)
     assert read_all(store, blob_id(1)) == BLOBS[blob_id(1)]
+    store.close()
 
 
-def test_a_second_crash_during_recovery_is_no_worse() -> None:
-    for at in range(changes_of(life)):
+@forms
+def test_a_second_crash_during_recovery_is_no_worse(limits: PackLimits) -> None:
+    for at in range(changes_of(life, limits)):
         for again in range(6):
-            client = Client(SimulatedDisk())
+            client = Client(SimulatedDisk(), limits)
             client.disk.crash_at = at
             with pytest.raises(Crash):
                 life(client)
+            client.close()
             client.disk.crash()
             client.disk.crash_at = client.disk.changes + again
             with contextlib.suppress(Crash):
                 client.open()
+            client.close()
             client.disk.crash()
             client.check()
 
 
 def test_a_put_repeated_after_its_process_died_makes_the_first_one_durable() -> None:
     disk = SimulatedDisk()
-    client = Client(disk)
+    client = Client(disk, NO_PACKS)
     store = client.open()
     client.put(store, blob_id(1))
     # The process dies, between the rename and the fsync of the directory; the machine goes on.
     disk.crash_at = disk.changes + 4
     with pytest.raises(Crash):
         store.put(blob_id(2), ORIGIN, [BLOBS[blob_id(2)]])
+    client.close()
     disk.crash_at = None
     store = client.open()
     assert store.stat(blob_id(2))
     client.put(store, blob_id(2))
     # Now the machine dies.
+    client.close()
     disk.crash()
     client.check()

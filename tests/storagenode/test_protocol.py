@@ -47,6 +47,15 @@ def test_records_survive_the_wire() -> None:
     assert protocol.unpack_identity(protocol.pack_identity(identity)) == identity
 
 
+def test_the_time_of_a_copy_goes_over_the_wire_and_is_no_part_of_what_the_blob_is() -> None:
+    info = BlobInfo(blob_id="b", size_bytes=1, origin=b"", digest=bytes(16), durable_ms=NOW_MS)
+    fields = protocol.decode(protocol.encode(protocol.pack_info(info)))
+    assert protocol.unpack_info(fields).durable_ms == NOW_MS
+    from_older_node = protocol.unpack_info(fields[:4])
+    assert from_older_node.durable_ms == 0
+    assert from_older_node == info
+
+
 @pytest.mark.parametrize("payload", [b"", b"\x93\x01", b"\xc1", b"\x01\x02"])
 def test_what_is_not_one_msgpack_value_is_a_value_error(payload: bytes) -> None:
     with pytest.raises(ValueError):
@@ -113,3 +122,47 @@ def test_a_signature_binds_every_part_of_the_claim(change: dict[str, Any]) -> No
 )
 def test_a_header_of_another_form_is_no_claim(header: str) -> None:
     assert protocol.parse_authorization(header) is None
+
+
+SCRUB = protocol.ScrubProgress(
+    number=2,
+    started_ms=NOW_MS,
+    expected_end_ms=NOW_MS + 10,
+    blobs=30,
+    blobs_left=10,
+    size_bytes=1 << 50,
+    damaged=3,
+    completed_ms=NOW_MS - 10,
+)
+HEALTH = protocol.NodeHealth(
+    node_id="n", zone="z", capacity_bytes=2, free_bytes=1, accepting=True, quarantined=3, scrub=SCRUB
+)
+
+
+@pytest.mark.parametrize("health", [HEALTH, dataclasses.replace(HEALTH, scrub=None)])
+def test_health_comes_back_as_it_was_packed(health: protocol.NodeHealth) -> None:
+    assert protocol.unpack_health(protocol.decode(protocol.encode(protocol.pack_health(health)))) == health
+
+
+def test_health_of_older_and_newer_nodes_is_understood() -> None:
+    packed = protocol.pack_health(HEALTH)
+    assert protocol.unpack_health(packed[:6]) == dataclasses.replace(HEALTH, scrub=None)
+    newer = [*packed[:6], [*packed[6], "more"], "and more"]
+    assert protocol.unpack_health(newer) == HEALTH
+    with pytest.raises(ValueError, match="scrub"):
+        protocol.unpack_health([*packed[:6], ["half"]])
+
+
+def test_scrub_progress_tells_its_share() -> None:
+    assert SCRUB.fraction == 0.75
+    assert dataclasses.replace(SCRUB, blobs=0, blobs_left=0).fraction == 1.0
+
+
+def test_a_damaged_blob_comes_back_as_it_was_packed() -> None:
+    damaged = protocol.DamagedBlob(
+        cursor="1.2.3", blob_id="b", found_ms=NOW_MS, found_by="scrub", reason="block-1", origin=b"\xff", size_bytes=-1
+    )
+    packed = protocol.pack_damaged(damaged)
+    assert protocol.unpack_damaged([*packed, "a newer node's"]) == damaged
+    with pytest.raises(ValueError, match="damaged"):
+        protocol.unpack_damaged(packed[:-1])

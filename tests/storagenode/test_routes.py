@@ -2,13 +2,16 @@
 
 import asyncio
 import base64
+import errno
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp.http_exceptions import ContentLengthError
 from yarl import URL
 
 from storagenode import protocol
@@ -146,7 +149,7 @@ async def test_an_altered_request_is_refused(node: RunningNode, http: aiohttp.Cl
     answer = await http.request(method, url, headers=headers, data=body or None)
     assert answer.status == 401
     assert read_all(node.store, blob_id()) == b"data"
-    assert len(blob_files(node.directory)) == 1
+    assert node.store.ids("", 10) == [blob_id()]
 
 
 async def test_a_chunked_body_is_refused(node: RunningNode, http: aiohttp.ClientSession) -> None:
@@ -190,6 +193,7 @@ async def test_a_client_that_disconnects_midway_leaves_nothing(
     node: RunningNode, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch, sent_bytes: int, polite: bool
 ) -> None:
     size_bytes = 8 * FRAME_BYTES
+    disk.counts.clear()  # of what the node made when it started
     removed, loop = asyncio.Event(), asyncio.get_running_loop()
     discard = BlobWriter.discard
 
@@ -227,3 +231,35 @@ async def test_a_client_that_stops_reading_does_not_keep_others_waiting(
     assert (await answer.read()).startswith(b"data")
     for one in answers:
         one.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError("reset"),
+        OSError(errno.EHOSTUNREACH, "no route to host"),
+        TimeoutError("keepalive probes unanswered"),
+        aiohttp.ClientPayloadError("ended early"),
+        ContentLengthError("ended early"),
+    ],
+    ids=repr,
+)
+async def test_an_upload_whose_client_vanishes_in_any_way_is_no_mistake_in_the_log(
+    node: RunningNode,
+    disk: FaultyDisk,
+    http: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    async def vanish(_: aiohttp.StreamReader) -> tuple[bytes, bool]:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("storagenode.routes._read_piece", vanish)
+        with suppress(aiohttp.ClientError):  # which sends it once more, and is refused
+            await http.put(PATH, headers=signed("PUT", PATH, 8), data=b"vanished")
+    assert (await http.get("/health")).status == 200
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+    assert node.temporary_files() == []
+    assert blob_files(node.directory) == []

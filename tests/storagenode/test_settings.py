@@ -27,6 +27,7 @@ def test_every_setting_is_read() -> None:
             "REDIS_PORT": "6380",
             "REDIS_PASSWORD": "pass",
             "NODE_HEARTBEAT_INTERVAL": "2.5",
+            "CAIRN_SCRUB_PERIOD": "86400",
             "CAIRN_PARENT_PID": "12",
             "DEBUG": "true",
         }
@@ -43,6 +44,7 @@ def test_every_setting_is_read() -> None:
         redis_port=6380,
         redis_password="pass",
         heartbeat_interval_s=2.5,
+        scrub_period_s=86400.0,
         parent_pid=12,
         debug=True,
     )
@@ -67,6 +69,7 @@ def test_without_directory_or_secret_a_node_does_not_start(missing: str) -> None
         ("CAIRN_NODE_RESERVE_BYTES", "1G"),
         ("NODE_HEARTBEAT_INTERVAL", "0"),
         ("NODE_HEARTBEAT_INTERVAL", "nan"),
+        ("CAIRN_SCRUB_PERIOD", "0"),
         ("NODE_HEARTBEAT_INTERVAL", "soon"),
         ("DEBUG", "maybe"),
     ],

@@ -51,3 +51,15 @@ def test_writes_in_flight_count_until_they_are_written_or_given_up() -> None:
 
 def test_space_never_looks_negative() -> None:
     assert SpaceLedger(SizedDisk(10), "/", reserve_bytes=MIB).measure().free_bytes == 0
+
+
+def test_the_journal_may_use_half_of_the_reserve() -> None:
+    ledger = SpaceLedger(SizedDisk(3 * MIB), "/", reserve_bytes=2 * MIB)
+    with pytest.raises(NodeFull):
+        ledger.promise(MIB + 1)
+    with pytest.raises(NodeFull):
+        ledger.promise_journal(2 * MIB + 1)
+    promise = ledger.promise_journal(2 * MIB)
+    assert ledger.measure().free_bytes == 0
+    promise.release()
+    assert ledger.measure().free_bytes == MIB

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.datapath import DataPath, Origin
 from gateway.datapath.damage import Damage
 from gateway.datapath.segment import Patience
+from gateway.index import keys
 from gateway.index.connection import Connection, connect
 from gateway.index.records import Extent
 from gateway.index.store import Index
@@ -120,11 +121,14 @@ class Processes:
 
 
 @contextlib.contextmanager
-def running_processes(directory: Path, *, nodes: int) -> Iterator[Processes]:
-    """A server and so many nodes under `directory`."""
+def running_processes(directory: Path, *, nodes: int, zones: Sequence[str] = ("",)) -> Iterator[Processes]:
+    """A server and so many nodes under `directory`, in these zones in turn."""
     with contextlib.ExitStack() as stack:
         redis = stack.enter_context(RedisServer())
-        members = [NodeProcess(directory / f"node-{number}", redis.address) for number in range(nodes)]
+        members = [
+            NodeProcess(directory / f"node-{number}", redis.address, zone=zones[number % len(zones)])
+            for number in range(nodes)
+        ]
         for member in members:
             stack.callback(member.kill)
             member.spawn()
@@ -227,6 +231,7 @@ async def open_cluster(
             datapath=datapath,
             damages=damages,
         )
+        await connection.command("DEL", keys.node_states())  # what an earlier test said of nodes
         await cluster.know_all_nodes()
         await cluster.wipe()
         yield cluster

@@ -33,6 +33,8 @@ class FakeNode:
     accepting: bool = True
     # behaviour
     refuses: bool = False
+    silent: bool = False
+    """Takes connections and requests, and answers nothing; `woken` ends that for requests under way."""
     full: bool = False
     breaks_put_at: int | None = None
     stalls_put_at: int | None = None
@@ -41,6 +43,7 @@ class FakeNode:
     lies_about_digest: bool = False
     breaks_get_at: list[int] = field(default_factory=list)
     stalls_get_at: int | None = None
+    seconds_to_first_byte: float = 0.0
     corrupt: bool = False
     # what is there and what happened
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -51,6 +54,8 @@ class FakeNode:
     cancelled_puts: int = 0
     taken_bytes: int = 0
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    pings: int = 0
 
     @property
     def address(self) -> str:
@@ -95,6 +100,8 @@ class FakeClient(NodeClient):
             raise NodeUnreachable("refused")
         if node.full:
             raise NodeFull("full")
+        if node.silent:
+            await silence(node, self.idle_timeout_s)
         taken = bytearray()
         async for block in _blocks(body):
             taken += block
@@ -114,14 +121,32 @@ class FakeClient(NodeClient):
         digest = b"lie" if node.lies_about_digest else xxhash.xxh3_128_digest(taken)
         return StoredBlob(size_bytes=size_bytes, digest=digest)
 
+    async def ping(self, address: str) -> None:
+        node = self.by_address[address]
+        node.pings += 1
+        await asyncio.sleep(0)
+        if node.refuses:
+            raise NodeUnreachable("refused")
+        if node.silent:
+            await silence(node, self.idle_timeout_s)
+
     def get(self, address: str, blob_id: str, *, offset: int, length: int) -> BlobStream:
-        return FakeStream(self.by_address[address], blob_id, offset, length)
+        return FakeStream(self.by_address[address], blob_id, offset, length, idle_timeout_s=self.idle_timeout_s)
 
     async def delete(self, address: str, blob_id: str) -> bool:
         node = self.by_address[address]
         if node.refuses:
             raise NodeUnreachable("refused")
         return node.blobs.pop(blob_id, None) is not None
+
+
+async def silence(node: FakeNode, idle_timeout_s: float) -> None:
+    """Until the node is woken. Raises NodeUnreachable when that takes too long."""
+    try:
+        async with asyncio.timeout(idle_timeout_s):
+            await node.woken.wait()
+    except TimeoutError as error:
+        raise NodeUnreachable("idle") from error
 
 
 async def _blocks(body: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
@@ -133,20 +158,28 @@ async def _blocks(body: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
 
 
 class FakeStream(BlobStream):
-    """A range of a blob in chunks of CHUNK_BYTES."""
+    """A range of a blob in chunks of CHUNK_BYTES; a wait for one can be cancelled and taken up again."""
 
-    def __init__(self, node: FakeNode, blob_id: str, offset: int, length: int) -> None:
+    def __init__(self, node: FakeNode, blob_id: str, offset: int, length: int, *, idle_timeout_s: float) -> None:
+        self._idle_timeout_s = idle_timeout_s
         self._node, self._blob_id, self._offset, self._length = node, blob_id, offset, length
+        self._position = offset
+        self._break_at: int | None = None
 
     async def __aenter__(self) -> Self:
         await asyncio.sleep(0)
         self._node.gets.append((self._blob_id, self._offset, self._length))
+        if self._node.silent:
+            await silence(self._node, self._idle_timeout_s)
+        if self._node.seconds_to_first_byte:
+            await asyncio.sleep(self._node.seconds_to_first_byte)
         if self._node.refuses:
             raise NodeUnreachable("refused")
         if self._node.corrupt:
             raise BlobCorrupt(self._blob_id)
         if self._blob_id not in self._node.blobs:
             raise BlobNotFound(self._blob_id)
+        self._break_at = self._node.breaks_get_at.pop(0) if self._node.breaks_get_at else None
         self._node.open_streams += 1
         return self
 
@@ -155,17 +188,20 @@ class FakeStream(BlobStream):
     ) -> None:
         self._node.open_streams -= 1
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        blob = self._node.blobs[self._blob_id]
-        break_at = self._node.breaks_get_at.pop(0) if self._node.breaks_get_at else None
-        end = self._offset + self._length
-        for start in range(self._offset, end, CHUNK_BYTES):
-            await asyncio.sleep(0)
-            if break_at is not None and start >= break_at:
-                raise NodeUnreachable("broken")
-            if self._node.stalls_get_at is not None and start >= self._node.stalls_get_at:
-                await asyncio.Event().wait()
-            yield blob[start : min(start + CHUNK_BYTES, end)]
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        start, end = self._position, self._offset + self._length
+        await asyncio.sleep(0)
+        if start >= end:
+            raise StopAsyncIteration
+        if self._break_at is not None and start >= self._break_at:
+            raise NodeUnreachable("broken")
+        if self._node.stalls_get_at is not None and start >= self._node.stalls_get_at:
+            await silence(self._node, self._idle_timeout_s)
+        self._position = min(start + CHUNK_BYTES, end)
+        return self._node.blobs[self._blob_id][start : self._position]
 
 
 class FakeMembership(Membership):

@@ -222,7 +222,7 @@ async def test_when_all_nodes_refuse_the_write_fails_after_a_bounded_number_of_t
     bench = Bench(30)
     for node in bench.nodes:
         node.refuses = True
-    with pytest.raises(WriteFailed, match="short of a majority"):
+    with pytest.raises(WriteFailed, match="short of the 2"):
         await bench.write(b"x")
     assert sum(node.puts for node in bench.nodes) <= 9
 

@@ -12,7 +12,7 @@ from tests.harness.redis_server import RedisServer
 from tests.harness.redis_topologies import Clustered, Replicated, running_cluster, running_replicated
 
 # What the index does there must not depend on how Redis is run.
-_ON_EVERY_TOPOLOGY = ("test_buckets", "test_objects", "test_reclaim", "test_uploads", "test_users")
+_ON_EVERY_TOPOLOGY = ("test_buckets", "test_objects", "test_reclaim", "test_undelete", "test_uploads", "test_users")
 _TOPOLOGIES = ("single", "sentinel", "cluster")
 
 

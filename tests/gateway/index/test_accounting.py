@@ -8,6 +8,9 @@ import pytest
 from gateway.datapath import Origin
 from gateway.index import keys, references
 from gateway.index.accounting import accounting, reclaim_account
+from gateway.index.repair_records import Copy, SegmentRef
+from gateway.journal.catalogue import drop_everywhere, put_everywhere
+from gateway.journal.snapshot_format import Manifest, SnapshotChunk, SnapshotState
 from gateway.workers.reclaim import Reclaimer
 from tests.gateway.datapath.cluster import Cluster, Processes, open_cluster, running_processes
 from tests.gateway.workers.objects import (
@@ -20,6 +23,7 @@ from tests.gateway.workers.objects import (
     put_part,
 )
 from tests.harness.accounting import Accounting, account
+from tests.harness.opened_index import open_as_it_is
 
 REPLICAS = 2
 FAILING_AFTER_MS = 60_000
@@ -35,7 +39,7 @@ def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]
 async def cluster(three_nodes: Processes) -> AsyncIterator[Cluster]:
     async with open_cluster(three_nodes, replicas=REPLICAS) as cluster:
         await empty_index(cluster)
-        await cluster.connection.command("SET", keys.sequence(), 0)
+        await open_as_it_is(cluster.connection)
         await cluster.index.create_bucket("b", OWNER, "r", now_ms=1, limit=10)
         yield cluster
 
@@ -113,6 +117,43 @@ async def test_a_deleted_replica_is_missing_and_one_too_many_is_misplaced(cluste
     assert found.misplaced == [(third, name)]
     assert not found.nothing_lost
     assert (await books(cluster, ignore=(segment.nodes[0],))).nothing_lost
+
+
+async def test_a_copy_that_waits_for_its_deletion_is_released(cluster: Cluster) -> None:
+    extent = await put_object(cluster, "k", b"bytes")
+    (segment,) = extent.segments
+    place = await cluster.index.find_extent(extent.write_id, Origin(bucket="b", key="k"))
+    assert place is not None
+    gone = Copy(segment=SegmentRef(write_id=extent.write_id, number=0), node_id=segment.nodes[1])
+    await cluster.index.move_replicas(place, {gone.segment: segment.nodes[:1]}, added=(), removed=(gone,))
+    found = await books(cluster)
+    assert found.balanced, found.explain()
+    assert (found.object_bytes, found.released_bytes) == (5, 5)
+    assert found.node_bytes == found.accounted_bytes
+
+
+async def test_chunks_of_snapshots_are_told_from_orphans_by_their_manifest(cluster: Cluster) -> None:
+    extent = await cluster.write(b"chunk", origin=Origin(bucket="", key="snapshot"))
+    (segment,) = extent.segments
+    assert len((await books(cluster)).unreferenced) == REPLICAS
+    manifest = Manifest(
+        snapshot_id=extent.write_id,
+        state=SnapshotState.COMPLETE,
+        start_sequence=1,
+        end_sequence=2,
+        created_ms=1,
+        chunks=(SnapshotChunk(size_bytes=5, digest=b"d" * 16, nodes=segment.nodes),),
+    )
+    addresses = {node.node_id: node.address for node in cluster.nodes}
+    await put_everywhere(cluster.client, addresses, manifest)
+    try:
+        found = await books(cluster)
+        assert found.balanced, found.explain()
+        assert found.snapshot_bytes == found.node_bytes == 5 * REPLICAS
+        await cluster.client.delete(addresses[segment.nodes[0]], manifest.blob_id(0))
+        assert (await books(cluster)).missing == [(segment.nodes[0], manifest.blob_id(0))]
+    finally:
+        await drop_everywhere(cluster.client, addresses, manifest.snapshot_id)
 
 
 async def test_the_walk_crosses_pages(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

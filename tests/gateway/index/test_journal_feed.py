@@ -12,7 +12,6 @@ from gateway.index.store import Index
 from tests.gateway.index.making import NOW_MS, OWNER, begun_upload, make_bucket, put, stored_object, stored_part
 from tests.harness.redis_server import RedisServer
 
-
 BUCKET = "photos"
 
 
@@ -27,6 +26,9 @@ class Recorder:
     def admit(self) -> None:
         if self.stuck is not None:
             raise self.stuck
+
+    def recognise(self, incarnation: str) -> None:
+        pass
 
     async def reach(self, sequence: int, *, incarnation: str) -> None:
         self.waits.append((sequence, incarnation))

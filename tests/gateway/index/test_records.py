@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.index import packing
+from gateway.index.encryption_record import Encryption, EncryptionMode
 from gateway.index.errors import CorruptRecord, UnsupportedFormat
 from gateway.index.layout_cache import LayoutCache
 from gateway.index.layout_encoding import decode_layout, encode_layout
@@ -67,6 +68,16 @@ segments = st.builds(
 )
 extents = st.builds(Extent, write_id=hex_ids, segments=st.lists(segments, max_size=5).map(tuple))
 object_parts = st.builds(ObjectPart, number=st.integers(1, 10000), size_bytes=sizes, checksum=st.none() | texts)
+encryptions = st.none() | st.builds(
+    Encryption,
+    mode=st.sampled_from(EncryptionMode),
+    wrapped_key=st.binary(max_size=65),
+    kms_key_id=texts,
+    kms_key_version=st.integers(0, 2**31),
+    context=texts,
+    bucket_key=st.booleans(),
+    block_format=st.integers(1, 255),
+)
 objects = st.builds(
     ObjectRecord,
     etag=etags,
@@ -81,6 +92,7 @@ objects = st.builds(
     extents=st.lists(extents, max_size=3).map(tuple),
     parts=st.lists(object_parts, max_size=3).map(tuple),
     sequence=st.integers(0, 2**53),
+    encryption=encryptions,
 )
 
 
@@ -122,12 +134,20 @@ def test_parts_round_trip(part: PartRecord) -> None:
         tags=pairs,
         checksum_algorithm=st.none() | texts,
         checksum_type=st.none() | texts,
+        encryption=encryptions,
     )
 )
 def test_uploads_round_trip(upload: UploadRecord) -> None:
     member = upload.key.encode() + b"\0" + upload.upload_id.encode() + encode_upload(upload)
 
     assert decode_upload(member) == upload
+
+
+def test_an_upload_of_an_earlier_release_is_not_encrypted() -> None:
+    fields = packing.unpack_record(encode_upload(UploadRecord(key="k", owner_id="o", initiated_ms=1)))
+    for count in (7, 8, 9, 10):
+        member = b"k\0" + b"0" * 32 + packing.pack_record(fields[:count])
+        assert decode_upload(member) == UploadRecord(key="k", owner_id="o", initiated_ms=1, upload_id="0" * 32)
 
 
 @given(

@@ -85,6 +85,69 @@ async def test_only_accepting_live_nodes_with_room_are_written_to(connection: Co
     assert [node.node_id for node in membership.writable_nodes(100)] == ["roomy"]
 
 
+async def test_a_draining_node_takes_no_new_blobs_and_is_no_longer_counted_on(connection: Connection) -> None:
+    for node_id in ("n1", "n2", "n3"):
+        await beat(connection, node_id)
+    await connection.command("HSET", keys.node_states(), "n2", "draining 77", "n9", "draining 78")
+    membership = Membership(connection, node_timeout_s=NODE_TIMEOUT_S)
+    await membership.refresh()
+    assert {node.node_id for node in membership.writable_nodes(1)} == {"n1", "n3"}
+    assert {node.node_id for node in membership.expected_nodes()} == {"n1", "n3"}
+    assert {node.node_id for node in membership.live_nodes()} == {"n1", "n2", "n3"}
+    node = membership.node("n2")
+    assert node
+    assert (node.draining, node.removed, node.accepting, node.state_since_ms) == (True, False, False, 77)
+    await connection.command("HDEL", keys.node_states(), "n2")
+    await membership.refresh()
+    assert {node.node_id for node in membership.writable_nodes(1)} == {"n1", "n2", "n3"}
+
+
+async def test_a_removed_node_is_only_read_from(connection: Connection) -> None:
+    await beat(connection, "n1")
+    await beat(connection, "n2")
+    await connection.command("HSET", keys.node_states(), "n2", "removed 77")
+    membership = Membership(connection, node_timeout_s=NODE_TIMEOUT_S)
+    await membership.refresh()
+    for nodes in (
+        membership.nodes(),
+        membership.live_nodes(),
+        membership.expected_nodes(),
+        membership.writable_nodes(1),
+    ):
+        assert [node.node_id for node in nodes] == ["n1"]
+    assert [node.node_id for node in membership.removed_nodes()] == ["n2"]
+    node = membership.node("n2")
+    assert node
+    assert node.live
+
+
+@pytest.mark.parametrize("again", [{"address": "10.0.0.1:9001"}, {"boot": "second"}])
+async def test_a_node_that_was_started_again_is_not_suspected(connection: Connection, again: dict[str, Any]) -> None:
+    await beat(connection, "n1", boot="first")
+    clock = Clock()
+    membership = Membership(connection, node_timeout_s=NODE_TIMEOUT_S, clock=clock)
+    await membership.refresh()
+    membership.node_failed("n1")
+    await membership.refresh()
+    assert membership.suspects("n1")
+    await beat(connection, "n1", **{"boot": "first"} | again)
+    await membership.refresh()
+    assert not membership.suspects("n1")
+    membership.node_failed("n1")
+    assert membership.suspects("n1")
+    clock.now += FIRST_SUSPICION_S  # failures of the process before do not count
+    assert not membership.suspects("n1")
+
+
+async def test_how_long_a_node_is_silent_is_told_by_the_servers_clock(connection: Connection) -> None:
+    await beat(connection, "dead", age_s=500)
+    membership = Membership(connection, node_timeout_s=NODE_TIMEOUT_S, wall_clock=lambda: 3600.0)
+    await membership.refresh()
+    node = membership.node("dead")
+    assert node
+    assert 499 <= node.silent_s <= 502
+
+
 async def test_heartbeats_that_cannot_be_understood_are_left_out(connection: Connection) -> None:
     await beat(connection, "good")
     for number, garbage in enumerate(["", "{", "[]", "7", '{"node_id": "x"}', heartbeat(capacity_bytes="much")]):
@@ -134,9 +197,9 @@ async def test_callers_at_the_same_time_share_one_read(connection: Connection, m
     monkeypatch.setattr(connection, "command", counted)
     membership = Membership(connection, node_timeout_s=NODE_TIMEOUT_S)
     await asyncio.gather(*(membership.refresh() for _ in range(20)))
-    assert commands == ["TIME", "HVALS"]
+    assert commands == ["TIME", "HVALS", "HGETALL"]
     await membership.refresh(maximum_age_s=60)
-    assert commands == ["TIME", "HVALS"]
+    assert commands == ["TIME", "HVALS", "HGETALL"]
 
 
 async def test_one_cancelled_caller_does_not_take_the_read_from_the_others(connection: Connection) -> None:

@@ -38,3 +38,19 @@ async def cluster(three_nodes: Processes) -> AsyncIterator[Cluster]:
         # The index began long ago: clocks that differ by a millisecond shall not matter here.
         await cluster.connection.command("SET", keys.born(), 1)
         yield cluster
+
+
+@pytest.fixture(scope="package")
+def four_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    with running_processes(tmp_path_factory.mktemp("four"), nodes=4) as processes:
+        yield processes
+
+
+@pytest.fixture
+async def cluster_of_four(four_nodes: Processes) -> AsyncIterator[Cluster]:
+    """Four nodes, two replicas, and a bucket `b` in an otherwise empty index."""
+    async with open_cluster(four_nodes, replicas=2) as cluster:
+        await empty_index(cluster)
+        await cluster.index.create_bucket("b", OWNER, "r", now_ms=1, limit=10)
+        await cluster.connection.command("SET", keys.born(), 1)
+        yield cluster

@@ -9,6 +9,8 @@ from gateway.datapath import Origin
 from gateway.datapath.origin import pack_origin
 from gateway.index import keys
 from gateway.index.errors import IndexUnavailable, WriteCondemned
+from gateway.journal.catalogue import drop_everywhere, put_everywhere
+from gateway.journal.snapshot_format import Manifest, SnapshotState
 from gateway.workers import orphans as orphans_module
 from gateway.workers.orphans import OrphanSweeper, SweepResult
 from storagenode.protocol import blob_id, new_write_id
@@ -240,3 +242,19 @@ async def test_objects_deleted_and_reclaimed_before_the_sweep_are_no_trouble(clu
 async def _revisits(cluster: Cluster) -> list[bytes]:
     fields: list[bytes] = await cluster.connection.command("HKEYS", keys.orphan_sweep())
     return [field for field in fields if field.startswith(b"revisit:")]
+
+
+async def test_chunks_of_a_snapshot_stay_while_any_node_knows_it_and_go_when_none_does(cluster: Cluster) -> None:
+    write_id = new_write_id(cluster.membership.now_ms(), bytes(10))
+    node = cluster.nodes[0]
+    origin = pack_origin(Origin(bucket="", key=write_id), write_id=write_id, size_bytes=1)
+    await cluster.client.put(node.address, blob_id(write_id, 0), size_bytes=1, origin=origin, body=b"c")
+    begun = Manifest(
+        snapshot_id=write_id, state=SnapshotState.BEGUN, start_sequence=1, end_sequence=0, created_ms=1
+    )
+    other = {cluster.nodes[2].node_id: cluster.nodes[2].address}
+    await put_everywhere(cluster.client, other, begun)
+    assert (await sweep(cluster)).deleted == 0
+    assert await drop_everywhere(cluster.client, other, write_id)
+    await cluster.connection.command("DEL", keys.orphan_sweep())
+    assert (await sweep(cluster)).deleted == 1

@@ -1,0 +1,1 @@
+"""`cairn fsck`: compares the journal, the index and what the nodes hold, and mends what it can explain."""

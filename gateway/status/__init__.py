@@ -1,0 +1,1 @@
+"""What `cairn status` tells: gathered (collect.py), judged (findings.py, advice.py), and printed (render.py)."""

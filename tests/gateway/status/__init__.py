@@ -1,0 +1,1 @@
+"""How `cairn status` gathers, judges and prints."""
