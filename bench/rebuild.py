@@ -17,7 +17,7 @@ from rich.console import Console
 
 from gateway.index import keys
 from gateway.index.connection import Connection, connect
-from gateway.index.journal_feed import JournalFeed
+from gateway.index.journal_feed import JournalFeed, RestoreClaim
 from gateway.index.object_encoding import encode_object, order_of
 from gateway.index.records import Checksum, Extent, ObjectRecord, Segment
 from gateway.journal.chain import Link
@@ -34,6 +34,7 @@ from tests.harness.redis_server import RedisServer
 _BUCKET = "bench"
 _BATCH = 2000
 _SLOW_TIMEOUT_S = 60.0
+_CLAIM = RestoreClaim(token="bench")
 
 Entry = tuple[int, bytes]
 
@@ -80,7 +81,7 @@ async def _from_snapshot(
 ) -> None:
     await wiped.command("FLUSHALL")
     started = time.perf_counter()
-    after = await restore_newest(JournalFeed(wiped), wiped, client, addresses)
+    after = await restore_newest(JournalFeed(wiped), _CLAIM, client, addresses)
     await open_as_it_is(wiped)
     console.print(f"ready from the snapshot alone: {time.perf_counter() - started:.1f} s")
     await _check(wiped, objects, after)
@@ -97,10 +98,10 @@ async def _from_journal(
     await wiped.command("FLUSHALL")
     feed, last = JournalFeed(wiped), 0
     started = time.perf_counter()
-    await feed.begin_restore()
+    await feed.begin_restore(_CLAIM)
     chain = [Link(header=header, end_sequence=objects + 1)]
     async for entries in History(client.journal, addresses, chain).read(0):
-        last = await feed.replay(entries)
+        last = await feed.replay(entries, _CLAIM)
     await open_as_it_is(wiped)
     console.print(f"ready from {objects} entries of the journal alone: {time.perf_counter() - started:.1f} s")
     await _check(wiped, objects, last)
@@ -147,7 +148,7 @@ async def _fill(objects: int, source: Connection, client: NodeClient, addresses:
         await client.journal.create(address, header)
     feed = JournalFeed(source)
     for batch in _batches(objects, tuple(addresses)):
-        await feed.replay(batch)
+        await feed.replay(batch, _CLAIM)
         first, entries = batch[0][0], [entry for _, entry in batch]
         for address in addresses.values():
             await client.journal.append(

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import health, legacy
 from gateway.endpoint import Endpoint
 from gateway.settings import GatewaySettings
+from gateway.website_endpoint import WebsiteEndpoint
 from s3compat.request import virtual_host_bucket
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
@@ -26,25 +27,33 @@ def create_app(settings: GatewaySettings, lifespan: Lifespan) -> ASGIApp:
         Mount("/-/health", routes=health.ROUTES),
         *legacy.ROUTES,
     ]
-    return Dispatcher(Starlette(routes=routes, lifespan=lifespan), settings.domains)
+    return Dispatcher(Starlette(routes=routes, lifespan=lifespan), settings.domains, settings.website_domains)
 
 
 class Dispatcher:
-    """Sends a request to S3 or to the Starlette application, by its raw path and host alone."""
+    """Sends a request to S3, to a website or to the Starlette application, by its raw path and host alone."""
 
-    def __init__(self, application: Starlette, domains: tuple[str, ...]) -> None:
+    def __init__(self, application: Starlette, domains: tuple[str, ...], website_domains: tuple[str, ...] = ()) -> None:
         self._application = application
         self._domains = domains
+        self._website_domains = website_domains
         self._endpoint: Endpoint | None = None
+        self._websites: WebsiteEndpoint | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
-        if scope["type"] != "http" or self._is_ours(scope):
+        is_page = scope["type"] == "http" and self._is_of_website(scope)
+        if not is_page and (scope["type"] != "http" or self._is_ours(scope)):
             await self._application(scope, receive, send)
             return
-        if self._endpoint is None:
-            self._endpoint = Endpoint(self._application.state.services)
-        await self._endpoint(scope, receive, send)
+        if self._endpoint is None or self._websites is None:
+            services = self._application.state.services
+            self._endpoint = Endpoint(services)
+            self._websites = WebsiteEndpoint(services, self._endpoint, self._website_domains)
+        await (self._websites if is_page else self._endpoint)(scope, receive, send)
+
+    def _is_of_website(self, scope: Scope) -> bool:
+        return bool(self._website_domains) and virtual_host_bucket(_host(scope), self._website_domains) is not None
 
     def _is_ours(self, scope: Scope) -> bool:
         path: bytes = scope["raw_path"]
@@ -54,5 +63,9 @@ class Dispatcher:
             return False
         if not self._domains:
             return True
-        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        return virtual_host_bucket(host.decode("latin-1"), self._domains) is None
+        return virtual_host_bucket(_host(scope), self._domains) is None
+
+
+def _host(scope: Scope) -> str:
+    host: bytes = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return host.decode("latin-1")

@@ -40,6 +40,9 @@ class PublicAccessBlock:
 
 
 NO_BLOCK = PublicAccessBlock()
+WHOLE_BLOCK = PublicAccessBlock(
+    block_public_acls=True, ignore_public_acls=True, block_public_policy=True, restrict_public_buckets=True
+)
 #: The stored form: a letter for each setting that is on, at most once.
 _BLOCK_LETTERS: Mapping[str, str] = {
     "block_public_acls": "a",

@@ -119,6 +119,8 @@ async def _store(services: CommandServices, bucket: BucketRecord, document: byte
         await services.index.set_bucket_config(bucket.name, REDUNDANCY, document, bucket_id=bucket.bucket_id)
     except NoSuchBucket as error:
         raise CommandRefused(f"the bucket {bucket.name!r} was deleted meanwhile") from error
+    # Else what is there would get its copies, or give them up, within a day.
+    await services.index.request_audit(f"redundancy of {bucket.name}")
 
 
 def _report(services: CommandServices, bucket: BucketRecord) -> RedundancyReport:

@@ -4,24 +4,26 @@ The one place where every part may be imported, and each command imports only wh
 commands start quickly. Settings are declared in settings.py; flags here name them and add nothing.
 """
 
-import contextlib
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from gateway.cli_buckets import buckets
 from gateway.cli_cluster import register as register_cluster_commands
+from gateway.cli_keys import keys
 from gateway.cli_nodes import nodes, rebalance
 from gateway.cli_objects import objects, undelete
 from gateway.cli_options import Data as _Data
 from gateway.cli_options import failing_on as _failing_on
 from gateway.cli_options import option as _option
 from gateway.cli_status import status
+from gateway.cli_targets import targets
+from gateway.cli_users import users
+from gateway.cli_why import why
 from gateway.settings import GatewaySettings, ServeSettings, SettingsError, load_one
 
 app = typer.Typer(
@@ -32,11 +34,12 @@ app = typer.Typer(
     # Its tracebacks print local variables, secrets included.
     pretty_exceptions_enable=False,
 )
-users = typer.Typer(help="Users: who may sign requests.", no_args_is_help=True)
 app.add_typer(users, name="user")
 app.add_typer(buckets, name="bucket")
 app.add_typer(objects, name="object")
 app.add_typer(nodes, name="node")
+app.add_typer(keys, name="key")
+app.add_typer(targets, name="target")
 
 
 @app.command()
@@ -106,57 +109,8 @@ def node(context: typer.Context) -> None:
 app.command("undelete")(undelete)
 register_cluster_commands(app)
 app.command("status")(status)
+app.command("why")(why)
 app.command("rebalance")(rebalance)
-
-
-@users.command("add")
-def add_user(
-    name: Annotated[str, typer.Argument(help="1 to 64 letters, digits and +=,.@_-")],
-    access_key: Annotated[str, typer.Option(help="3 to 128 letters, digits and _; made up if not given")] = "",
-    secret_key: Annotated[str, typer.Option(help="8 to 128 characters; made up if not given")] = "",
-    id: Annotated[str, typer.Option(help="canonical user id; made up if not given")] = "",
-    display_name: Annotated[str, typer.Option(help="shown as owner of objects; NAME if not given")] = "",
-    email: Annotated[str, typer.Option(help="address, for grants by address")] = "",
-    data: _Data = None,
-) -> None:
-    """Add a user and print its keys; the secret key is shown this once."""
-    from gateway.user_commands import add
-    from gateway.users import NewUser
-
-    wanted = NewUser(
-        name=name,
-        access_key=access_key,
-        secret_key=secret_key,
-        canonical_id=id,
-        display_name=display_name,
-        email=email,
-    )
-    with _failing_on_user_errors():
-        made = add(os.environ, data, wanted)
-    typer.echo(f"access key  {made.access_key}")
-    typer.echo(f"secret key  {made.secret_key}")
-    typer.echo(f"id          {made.identity.canonical_id}")
-
-
-@users.command("list")
-def list_users(data: _Data = None) -> None:
-    """List the users: name, access key, id, display name, e-mail address; tab-separated."""
-    from gateway.user_commands import list_all
-
-    with _failing_on_user_errors():
-        found = list_all(os.environ, data)
-    for user in found:
-        for key in user.access_keys:
-            typer.echo("\t".join((user.name, key.access_key, user.user_id, user.display_name, user.email or "")))
-
-
-@users.command("remove")
-def remove_user(name: Annotated[str, typer.Argument()], data: _Data = None) -> None:
-    """Remove a user who owns no buckets; its keys stop working within seconds."""
-    from gateway.user_commands import remove
-
-    with _failing_on_user_errors():
-        remove(os.environ, data, name)
 
 
 def _show_version(wanted: bool) -> None:
@@ -190,19 +144,6 @@ def _configure_logging() -> None:
 
     with _failing_on(SettingsError):
         configure_logging(debug=load_one("debug", os.environ), form=load_one("log_format", os.environ))
-
-
-@contextlib.contextmanager
-def _failing_on_user_errors() -> Iterator[None]:
-    from gateway.index.errors import IndexUnavailable
-    from gateway.supervisor.layout import StartRefused
-    from gateway.users import UserError
-
-    with _failing_on(SettingsError, StartRefused, UserError):
-        try:
-            yield
-        except IndexUnavailable as error:
-            raise UserError(f"{error} (does cairn serve, or Redis, run there?)") from error
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """`cairn bucket`: what an administrator says of one bucket that S3 has no request for."""
 
-import asyncio
 import json
 import os
 from dataclasses import asdict
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli_options import Data, Json, running_command
+from gateway.cli_options import Data, Json, run_async, running_command
 
 if TYPE_CHECKING:
     from gateway.bucket_commands import QuotaReport, RedundancyReport
@@ -45,7 +44,7 @@ def redundancy(
     if default and (replicas is not None or write_quorum is not None):
         raise typer.BadParameter("--default goes alone")
     with running_command():
-        report = asyncio.run(call())
+        report = run_async(call())
     if as_json:
         typer.echo(json.dumps({**asdict(report.redundancy), "stated": report.stated, "nodes": report.node_count}))
         return
@@ -82,7 +81,7 @@ def quota(
             return await bucket_commands.set_quota(services, bucket, size=size, objects=objects)
 
     with running_command():
-        report = asyncio.run(call())
+        report = run_async(call())
     if as_json:
         typer.echo(json.dumps(asdict(report)))
         return

@@ -1,6 +1,5 @@
 """`cairn object` and `cairn undelete`: looking at one object's copies, and bringing one back."""
 
-import asyncio
 import json
 import os
 from dataclasses import asdict
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli_options import Data, Json, running_command
+from gateway.cli_options import Data, Json, run_async, running_command
 
 if TYPE_CHECKING:
     from gateway.index.records import ObjectRecord
@@ -50,7 +49,7 @@ def show(
             return record, [one async for one in object_commands.inspect(services, record, quick=quick)]
 
     with running_command():
-        record, segments = asyncio.run(call())
+        record, segments = run_async(call())
     if as_json:
         typer.echo(json.dumps(_object_document(bucket, key, record, segments)))
     else:
@@ -87,9 +86,9 @@ def undelete(
         raise typer.BadParameter("--at takes a number that --list shows")
     with running_command():
         if list_all:
-            _print_trashed(asyncio.run(call_list()), as_json=as_json)
+            _print_trashed(run_async(call_list()), as_json=as_json)
             return
-        undeleted = asyncio.run(call())
+        undeleted = run_async(call())
     record = undeleted.record
     if as_json:
         typer.echo(json.dumps({"sequence": record.sequence, "size_bytes": record.size_bytes, "etag": record.etag}))

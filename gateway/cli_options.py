@@ -3,8 +3,8 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Coroutine, Iterator
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -16,6 +16,8 @@ def option(flag: str, name: str, settings: type = GatewaySettings) -> Any:
     declared = declaration(settings, name)
     return typer.Option(flag, help=f"{declared.help} [{declared.variable}]", show_default=False)
 
+
+_Result = TypeVar("_Result")
 
 Data = Annotated[str | None, option("--data", "base_storage_path")]
 Json = Annotated[bool, typer.Option("--json", help="for programs: one JSON document")]
@@ -35,6 +37,13 @@ def failing_on(*kinds: type[Exception]) -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
+def run_async(call: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run a coroutine to its end; asyncio is imported only by commands that need it."""
+    import asyncio
+
+    return asyncio.run(call)
+
+
 @contextlib.contextmanager
 def running_command() -> Iterator[None]:
     """Around a command on index and nodes: what it raises becomes one sentence, log lines go to standard error."""
@@ -43,7 +52,7 @@ def running_command() -> Iterator[None]:
     from gateway.supervisor.layout import StartRefused
 
     with failing_on(SettingsError, StartRefused, CommandRefused, IndexFault):
-        configure_logging(debug=load_one("debug", os.environ), form=load_one("log_format", os.environ))
+        configure_logging(debug=load_one("debug", os.environ), form=load_one("log_format", os.environ), quiet=True)
         try:
             yield
         except IndexUnavailable as error:

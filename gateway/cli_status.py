@@ -1,6 +1,5 @@
 """`cairn status`: how the cluster is, and what to do about what is not as it should be."""
 
-import asyncio
 import json
 import os
 import sys
@@ -8,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli_options import Data, Json
+from gateway.cli_options import Data, Json, run_async
 from gateway.settings import SettingsError, load_one
 
 UNREACHABLE = 2
@@ -35,7 +34,7 @@ def status(
 
     try:
         configure_logging(debug=load_one("debug", os.environ), form=load_one("log_format", os.environ))
-        report = asyncio.run(gather_status(os.environ, data, node or ()))
+        report = run_async(gather_status(os.environ, data, node or ()))
     except (SettingsError, StartRefused) as error:
         print(f"cairn: {error}", file=sys.stderr)
         raise typer.Exit(UNREACHABLE) from error

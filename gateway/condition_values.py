@@ -7,19 +7,23 @@ A key is looked up only when a policy asks for it. One that is not here has no v
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from math import ceil
 from urllib.parse import unquote
 
+from gateway.bucket_tags import bucket_tags
 from gateway.credentials import Identity
 from gateway.index.records import BucketRecord, ObjectRecord
 from s3compat.errors import S3Error
+from s3compat.policy_conditions import as_time
 from s3compat.request import S3Request
 from s3compat.signing import SignatureClaim
 from s3compat.tags import Tags, parse_tagging_header
 
 Texts = Sequence[str]
+_DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,10 @@ class Subject:
     tags: Tags | None = None
     listing_prefix: str | None = None
     """Set where ListBucket is asked about a single key."""
+    upload_headers: Mapping[str, str] | None = None
+    """Of a part of an upload: what the request that began the upload said of encryption, by header names."""
+    stated: Mapping[str, str] = field(default_factory=dict)
+    """What operation and body say in place of the headers, by the lower-case names of condition keys; "" is nothing."""
 
 
 @lru_cache(maxsize=1024)
@@ -78,6 +86,9 @@ class ConditionValues:
 
     def __call__(self, name: str) -> Texts | None:
         """The values of a key, None where the request has none."""
+        if name in self._subject.stated:
+            stated = self._subject.stated[name]
+            return (stated,) if stated else None
         if name.startswith("s3:x-amz-") or name in _HEADER_KEYS:
             return self._header(_HEADER_KEYS.get(name, name.removeprefix("s3:")))
         if name in _QUERY_KEYS:
@@ -90,6 +101,8 @@ class ConditionValues:
 
     def _header(self, name: str) -> Texts | None:
         value = self._sender.request.headers.get(name)
+        if value is None and self._subject.upload_headers is not None:
+            value = self._subject.upload_headers.get(name)
         if value is not None and name == "x-amz-copy-source":
             value = unquote(value).removeprefix("/")
         return None if value is None else (value,)
@@ -107,6 +120,8 @@ class ConditionValues:
             tags: Tags = record.tags if record is not None else ()
         elif base == "s3:requestobjecttag":
             tags = _request_tags(self._sender, self._subject)
+        elif base == "s3:buckettag" or (base == "aws:resourcetag" and self._subject.key is None):
+            tags = bucket_tags(self._subject.bucket)
         else:
             return None
         # Keys of conditions have no case, those of tags have: a policy's `Security` finds the tag `security`, too.
@@ -130,7 +145,17 @@ def _source_ip(sender: Sender, subject: Subject) -> Texts | None:
     return None if sender.client_address is None else (sender.client_address,)
 
 
+def _is_version_2(sender: Sender) -> bool:
+    """Of a sender who is known and has no claim of Version 4. Forms of either version say nothing here."""
+    request = sender.request
+    return not sender.identity.is_anonymous and (
+        "AWSAccessKeyId" in request.query or (request.headers.get("authorization") or "").startswith("AWS ")
+    )
+
+
 def _auth_type(sender: Sender, subject: Subject) -> Texts | None:
+    if sender.claim is None and _is_version_2(sender):
+        return ("REST-QUERY-STRING",) if "AWSAccessKeyId" in sender.request.query else ("REST-HEADER",)
     if sender.claim is None:
         return None
     return ("REST-QUERY-STRING",) if sender.claim.presigned else ("REST-HEADER",)
@@ -143,7 +168,9 @@ def _signature_age_ms(sender: Sender, subject: Subject) -> Texts | None:
 
 
 def _signature_version(sender: Sender, subject: Subject) -> Texts | None:
-    return None if sender.claim is None else ("AWS4-HMAC-SHA256",)
+    if sender.claim is None:
+        return ("AWS",) if _is_version_2(sender) else None
+    return ("AWS4-HMAC-SHA256",)
 
 
 def _of_user(read: Callable[[Identity], str]) -> "Reader":
@@ -151,6 +178,16 @@ def _of_user(read: Callable[[Identity], str]) -> "Reader":
         return None if sender.identity.is_anonymous else (read(sender.identity),)
 
     return reader
+
+
+def _remaining_retention_days(sender: Sender, subject: Subject) -> Texts | None:
+    """Of the retention that the request asks for, in whole days that have begun.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html#object-lock-managing-retention-limits
+    """
+    found = ConditionValues(sender, subject)("s3:object-lock-retain-until-date")
+    until = as_time(found[0]) if found else None
+    return None if until is None else (str(ceil((until - sender.now).total_seconds() / _DAY_S)),)
 
 
 def _version_id(sender: Sender, subject: Subject) -> Texts | None:
@@ -191,6 +228,7 @@ _READERS: Mapping[str, Reader] = {
     "s3:authtype": _auth_type,
     "s3:signatureage": _signature_age_ms,
     "s3:signatureversion": _signature_version,
+    "s3:object-lock-remaining-retention-days": _remaining_retention_days,
     "s3:versionid": _version_id,
     "s3:requestobjecttagkeys": _request_tag_keys,
 }

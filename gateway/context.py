@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from gateway.access_log import AccessLog
 from gateway.authorization import AccessCheck, Found
 from gateway.credentials import CredentialStore, Identity
 from gateway.datapath import DataPath
+from gateway.encryption.envelope import Envelopes
+from gateway.explaining import Explainer
 from gateway.index.records import BucketRecord
 from gateway.index.store import Index
 from gateway.journal.journal import Journal
@@ -36,6 +39,11 @@ class Services:
     membership: Membership
     credentials: CredentialStore
     journal: Journal
+    envelopes: Envelopes
+    explainer: Explainer | None = None
+    """Remembers why requests were refused."""
+    access_log: AccessLog | None = None
+    """Gathers the lines of server access logs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.identity_policies import stored_policy
 from gateway.index.records import UserRecord
 from gateway.index.store import Index
 from gateway.settings import GatewaySettings
 from s3compat.acl import ANONYMOUS_ID
+from s3compat.policy import Policy
 
 #: The root user owns its buckets under this id whatever its keys are (SHA-256 of "cairn root user").
 ROOT_CANONICAL_ID = "1ad17a43e274d635629a750cb265e6a7aef49b871fbd9e5a4885450f2f52b761"
@@ -50,6 +52,8 @@ class Identity:
     name: str
     email: str = ""
     is_root: bool = False
+    policy: Policy | None = field(default=None, compare=False, repr=False)
+    """What the user is held to, None where nothing but ownership, ACLs and bucket policies decide."""
 
     @property
     def is_anonymous(self) -> bool:
@@ -171,4 +175,10 @@ def root_credential(settings: GatewaySettings) -> Credential | None:
 
 def identity_of(user: UserRecord) -> Identity:
     """A stored user as the owner of things."""
-    return Identity(canonical_id=user.user_id, display_name=user.display_name, name=user.name, email=user.email or "")
+    return Identity(
+        canonical_id=user.user_id,
+        display_name=user.display_name,
+        name=user.name,
+        email=user.email or "",
+        policy=stored_policy(user.policy),
+    )

@@ -15,21 +15,26 @@ from typing import Any
 import structlog
 
 from gateway import cross_origin
+from gateway.access_logging import log_request
 from gateway.authentication import Authenticated, authenticate, authenticate_form
 from gateway.authorization import AccessCheck, authorize
 from gateway.condition_values import Sender
 from gateway.context import Answer, Context, Input, Services
 from gateway.credentials import ANONYMOUS
 from gateway.datapath.errors import DataPathError
+from gateway.explaining import Refusal
+from gateway.explanations import Incident
 from gateway.form_upload import FormUpload
+from gateway.index.cause import Cause, set_cause
 from gateway.index.errors import IndexFailure
 from gateway.index.records import BucketRecord
-from gateway.operations import HANDLERS, SETS_TAGS
-from gateway.operations.tagging import tag_pairs
+from gateway.operations import HANDLERS
+from gateway.operations.stated import STATING, stated_tags, stated_values
 from gateway.payload import EMPTY_PAYLOAD, Payload, build_payload
 from gateway.receiver import ClientGone, Receive, Receiver
 from gateway.translation import to_s3_error
 from s3compat import names
+from s3compat.access_log import log_operation
 from s3compat.cors import HeaderList
 from s3compat.errors import S3Error
 from s3compat.parsing import needs_xml_body, parse_input, xml_body_limit_bytes
@@ -39,7 +44,6 @@ from s3compat.request import Headers, S3Request
 from s3compat.routing import CORS_PREFLIGHT, POST_OBJECT, find_operation
 from s3compat.serialization import RenderedResponse, render, render_error
 from s3compat.service_model import Operation, load
-from s3compat.tags import Tags
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -76,11 +80,16 @@ class Endpoint:
             rendered = answer.rendered or render(operation, answer.output)
             cors = await self._cors_headers(request, exchange)
             await exchange.respond(rendered, answer.body, (*answer.headers, *cors))
+            self._explain(S3Error("AccessDenied"), operation, request, exchange)
         except ClientGone:
             exchange.status = 499
         except Exception as failure:  # noqa: BLE001 - the boundary: whatever happened becomes S3's own error
             await self._refuse(request, exchange, failure)
+            self._explain(failure, operation, request, exchange)
         finally:
+            named = log_operation(operation.name if operation else "", scope["method"])
+            region = self._services.settings.region
+            log_request(self._services.access_log, exchange, request, named, started=started, region=region)
             log.debug(
                 "request",
                 request_id=exchange.request_id,
@@ -112,10 +121,9 @@ class Endpoint:
             sender.signing,
             checksummed=operation.checksum.request_algorithm_member is not None,
         )
-        # Policies may ask for the tags that are set, and only the body tells them.
-        params = await _parse(operation, request, payload) if operation.name in SETS_TAGS else None
-        tags = None if params is None else tuple(tag_pairs(params["Tagging"]))
-        context = await self._admit(operation, request, sender, exchange, now, payload, tags)
+        # Policies may ask for what is set, and only the body tells it.
+        params = await _parse(operation, request, payload) if operation.name in STATING else None
+        context = await self._admit(operation, request, sender, exchange, now, payload, params)
         return await handler(context, params or await _parse(operation, request, payload))
 
     async def _admit(
@@ -126,7 +134,7 @@ class Endpoint:
         exchange: "Exchange",
         now: datetime,
         payload: Payload,
-        tags: Tags | None = None,
+        params: Input | None = None,
     ) -> Context:
         """Ask whether the sender may do this; what was read to decide it goes on to the handler."""
         asker = Sender(
@@ -137,7 +145,12 @@ class Endpoint:
             client_address=exchange.client_address,
             claim=sender.claim,
         )
-        access = AccessCheck(asker, tags=tags)
+        access = exchange.access = AccessCheck(
+            asker,
+            tags=None if params is None else stated_tags(operation.name, params),
+            stated=None if params is None else stated_values(operation.name, params),
+        )
+        exchange.blame(operation.name, asker.identity.canonical_id)
         exchange.bucket, found = await authorize(self._services.index, access, operation.name)
         return Context(
             request=request,
@@ -150,6 +163,12 @@ class Endpoint:
             access=access,
             found=found,
         )
+
+    async def read_anonymously(self, operation: Operation, request: S3Request, exchange: "Exchange") -> Answer:
+        """GetObject or HeadObject for whoever it may be: what a website serves. Raises S3Error, IndexFailure."""
+        nobody = Authenticated(identity=None, claim=None, signing=None)
+        context = await self._admit(operation, request, nobody, exchange, datetime.now(UTC), EMPTY_PAYLOAD)
+        return await HANDLERS[operation.name](context, await _parse(operation, request, EMPTY_PAYLOAD))
 
     async def _store_form(
         self, request: S3Request, sender: Authenticated, exchange: "Exchange", now: datetime
@@ -167,6 +186,7 @@ class Endpoint:
         put_object = load().operations["PutObject"]
         put = put_request(request, form.fields)
         context = await self._admit(put_object, put, sender, exchange, now, EMPTY_PAYLOAD)
+        exchange.blame(POST_OBJECT.name, context.identity.canonical_id)
         async with form.payload(put, sizes) as payload:
             params = await _parse(put_object, put, payload)
             answer = await HANDLERS[put_object.name](replace(context, payload=payload), params)
@@ -182,12 +202,46 @@ class Endpoint:
 
     async def _refuse(self, request: S3Request | None, exchange: "Exchange", failure: Exception) -> None:
         error = _as_s3_error(failure, exchange.request_id)
+        exchange.error_code = error.code
         if exchange.response_started:
             # Too late for an error: returning without the promised bytes makes the server close the connection.
             log.warning("answer broken", request_id=exchange.request_id, error=repr(failure))
             return
         rendered = render_error(error, exchange.resource, exchange.request_id, exchange.host_id)
         await exchange.respond(rendered, headers=await self._cors_headers(request, exchange))
+
+    def _explain(
+        self, failure: Exception, operation: Operation | None, request: S3Request | None, exchange: "Exchange"
+    ) -> None:
+        """Have an answer of 403 explained, or one that says so of single keys. Waits for nothing."""
+        further = tuple(exchange.access.refusals) if exchange.access is not None else ()
+        if self._services.explainer is None or (exchange.status != 403 and not further):
+            return
+        error = to_s3_error(failure) if isinstance(failure, IndexFailure | DataPathError) else failure
+        if not isinstance(error, S3Error):
+            return
+        incident = Incident(
+            request_id=exchange.request_id,
+            time_ms=time.time_ns() // 1_000_000,
+            method=exchange.method,
+            path=exchange.resource,
+            operation=operation.name if operation else "",
+            sender=_sender_of(error, exchange.access),
+            client_address=exchange.client_address or "",
+            status=exchange.status,
+        )
+        self._services.explainer.note(
+            Refusal(incident=incident, failure=failure, error=error, request=request, further=further)
+        )
+
+
+def _sender_of(error: S3Error, access: AccessCheck | None) -> str:
+    """For an explanation: the user, or what an unproven request says of itself."""
+    if access is None:
+        access_key = error.elements.get("AWSAccessKeyId", "")
+        return f"whoever used access key {access_key[:128]}" if access_key else "unknown"
+    identity = access.identity
+    return "anonymous" if identity.is_anonymous else f"{identity.name} ({identity.canonical_id})"
 
 
 async def _parse(operation: Operation, request: S3Request, payload: Payload) -> Input:
@@ -221,9 +275,31 @@ class Exchange:
         self.response_started = False
         self.status = 0
         self.bucket: BucketRecord | None = None
+        self.method: str = scope["method"]
+        self.access: AccessCheck | None = None
+        self.error_code = ""
+        self.sent_bytes = 0
+        self.answered: float | None = None
+        self.answer_headers: dict[str, str] = {}
         self._receive = receive
-        self._send = send
+        self._send_on = send
         self._is_head = scope["method"] == "HEAD"
+
+    def blame(self, operation: str, requester_id: str) -> None:
+        """What this task changes from here on is due to this request."""
+        set_cause(
+            Cause(
+                operation=operation,
+                requester_id=requester_id,
+                address=self.client_address or "",
+                request_id=self.request_id,
+                host_id=self.host_id,
+            )
+        )
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        self.sent_bytes += len(message.get("body", b""))
+        await self._send_on(message)
 
     async def respond(
         self,
@@ -299,5 +375,7 @@ class Exchange:
         if not any(name == b"content-length" for name, _ in headers) and response.status not in (204, 304):
             headers.append((b"content-length", str(len(response.body)).encode()))
         self.status = response.status
+        self.answered = time.perf_counter()
+        self.answer_headers = {name.lower(): value for name, value in response.headers}
         self.response_started = True
         await self._send({"type": "http.response.start", "status": response.status, "headers": headers})

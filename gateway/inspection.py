@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gateway.index.records import Extent, Segment
-from gateway.placement.membership import Membership
+from gateway.placement.membership import Membership, Node
 from storagenode.client import BlobCorrupt, BlobNotFound, NodeClient, NodeError
 from storagenode.protocol import BlobInfo, blob_id
 
@@ -99,13 +99,13 @@ class Inspector:
             )
         copy = Copy(node_id=node_id, address=node.address, zone=node.zone, state=CopyState.PRESENT)
         try:
-            info = await self._client.stat(node.address, name)
+            info = await self._client.stat(node.address, name, node_id=node.node_id)
             copy = replace(copy, durable_ms=info.durable_ms or None, digest=info.digest.hex())
             if info.size_bytes != size_bytes:
                 reason = f"it has {info.size_bytes} bytes, not {size_bytes}"
                 return replace(copy, state=CopyState.CORRUPT, reason=reason)
             if not quick:
-                await self._read(node.address, info)
+                await self._read(node, info)
                 copy = replace(copy, state=CopyState.OK)
         except BlobNotFound:
             return replace(copy, state=CopyState.MISSING)
@@ -115,10 +115,12 @@ class Inspector:
             return replace(copy, state=CopyState.UNREACHABLE, reason=str(error))
         return copy
 
-    async def _read(self, address: str, info: BlobInfo) -> None:
+    async def _read(self, node: Node, info: BlobInfo) -> None:
         """Have the node read and verify all of a blob. Raises NodeError."""
         if info.size_bytes:
-            async with self._client.get(address, info.blob_id, offset=0, length=info.size_bytes) as stream:
+            async with self._client.get(
+                node.address, info.blob_id, offset=0, length=info.size_bytes, node_id=node.node_id
+            ) as stream:
                 async for _ in stream:
                     pass
 

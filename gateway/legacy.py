@@ -30,6 +30,7 @@ from gateway.datapath.errors import DataPathError
 from gateway.index.errors import BucketExists, IndexFailure, NoSuchBucket
 from gateway.index.records import ObjectRecord, Origin, WriteCheck
 from gateway.operations.deleting import delete_object
+from gateway.operations.encrypting import key_of_write, requested_encryption
 from gateway.operations.grants import access_of_write
 from gateway.operations.reading import get_object, head_object
 from gateway.operations.stored_headers import DEFAULT_CONTENT_TYPE
@@ -131,15 +132,17 @@ async def _store(context: Context, file: UploadFile) -> ObjectRecord:
 
     content_type = file.content_type or DEFAULT_CONTENT_TYPE
     origin = Origin(bucket=context.target_bucket.name, key=context.key)
-    stored = await store_blocks(context, origin, file.size or 0, blocks(), DEFAULT_CHECKSUM)
+    key = await key_of_write(context, requested_encryption(context))
+    stored = await store_blocks(context, origin, file.size or 0, blocks(), DEFAULT_CHECKSUM, key)
     record = ObjectRecord(
-        etag=stored.md5.hex(),
+        etag=stored.etag,
         size_bytes=stored.size_bytes,
         modified_ms=context.now_ms,
         owner_id=(await access_of_write(context)).owner_id,
         headers=(("content-type", content_type.encode().decode("latin-1")),),
         checksum=stored.checksum,
         extents=stored.extents,
+        encryption=key.encryption if key else None,
     )
     await commit_object(context, record, WriteCheck(bucket_id=context.target_bucket.bucket_id))
     return record

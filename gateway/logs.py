@@ -18,13 +18,13 @@ _SHARED: tuple[Processor, ...] = (
 )
 
 
-def configure_logging(*, debug: bool, form: str = "auto") -> None:
-    """Send structlog and the standard library's logging to standard error, from INFO or DEBUG on.
+def configure_logging(*, debug: bool, form: str = "auto", quiet: bool = False) -> None:
+    """Send structlog and the standard library's logging to standard error, from INFO or DEBUG on; `quiet`: from ERROR.
 
     `form` is "json", "text", or "auto": text on a terminal.
     """
     text = form == "text" or (form == "auto" and sys.stderr.isatty())
-    level = logging.DEBUG if debug else logging.INFO
+    level = logging.DEBUG if debug else logging.ERROR if quiet else logging.INFO
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -43,5 +43,11 @@ def configure_logging(*, debug: bool, form: str = "auto") -> None:
 def _renderers(*, text: bool) -> list[Processor]:
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if text:
-        return [remove_meta, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # structlog's usual tracebacks show local variables, among them keys and passwords.
+        return [
+            remove_meta,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
     return [remove_meta, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

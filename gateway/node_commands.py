@@ -8,6 +8,7 @@ from gateway.command_services import CommandServices
 from gateway.index.index_walk import WalkStep
 from gateway.index.node_states import NodeState
 from gateway.index.repair_records import Census, NodeHolding, PlaceKind
+from gateway.journal.leaving import why_index_needs
 from gateway.placement.membership import Node
 from gateway.workers.audit import SETTLED_AFTER_MS
 from gateway.workers.node_watch import NodeWatch
@@ -83,6 +84,11 @@ async def remove(services: CommandServices, name: str, *, force: bool, accept_lo
                 "give them up with --accept-loss"
             )
     elif (reason := await _why_needed(services, node)) is not None:
+        raise CommandRefused(reason)
+    # What is new does not go to a draining node; a dead one may be named as long as it is not needed.
+    only_copies = force or not node.draining
+    reason = await why_index_needs(services.client, services.membership, node, only_copies=only_copies)
+    if reason is not None and not accept_loss:
         raise CommandRefused(reason)
     census = await services.index.census()
     await _set_state(services, node, NodeState.REMOVED)

@@ -83,6 +83,7 @@ PUT_WITH_TAGS: Final = _key("PutObjectTagging", Permission.WRITE)
 PUT_WITH_RETENTION: Final = _key("PutObjectRetention")
 PUT_WITH_LEGAL_HOLD: Final = _key("PutObjectLegalHold")
 
+_PUT_ACL_OF_NEW: Final = Need(action="PutBucketAcl", scope=Scope.SERVICE)
 _SERVICE: Final = {"ListBuckets": "ListAllMyBuckets", "CreateBucket": "CreateBucket"}
 _OBJECTS: Final[Mapping[str, tuple[Need, ...]]] = {
     "AbortMultipartUpload": (_key("AbortMultipartUpload", by_initiator=True),),
@@ -108,6 +109,7 @@ _OBJECTS: Final[Mapping[str, tuple[Need, ...]]] = {
     "PutObjectTagging": (_object("PutObjectTagging"),),
     "RestoreObject": (_object("RestoreObject", version_action="RestoreObject"),),
     "SelectObjectContent": (GET_OBJECT,),
+    "UpdateObjectEncryption": (_object("UpdateObjectEncryption", version_action="UpdateObjectEncryption"),),
     "UploadPart": (PUT_OBJECT,),
     "UploadPartCopy": (PUT_OBJECT,),
 }
@@ -127,9 +129,13 @@ _BUCKETS: Final[Mapping[str, tuple[Need, ...]]] = {
 #: Operations on a bucket's configuration, and the action where it is not called as the operation is.
 _CONFIGURATION: Final[Mapping[str, str]] = {
     "DeleteBucket": "DeleteBucket",
+    "DeleteBucketAnalyticsConfiguration": "PutAnalyticsConfiguration",
     "DeleteBucketCors": "PutBucketCORS",
     "DeleteBucketEncryption": "PutEncryptionConfiguration",
+    "DeleteBucketIntelligentTieringConfiguration": "PutIntelligentTieringConfiguration",
+    "DeleteBucketInventoryConfiguration": "PutInventoryConfiguration",
     "DeleteBucketLifecycle": "PutLifecycleConfiguration",
+    "DeleteBucketMetricsConfiguration": "PutMetricsConfiguration",
     "DeleteBucketOwnershipControls": "PutBucketOwnershipControls",
     "DeleteBucketPolicy": "DeleteBucketPolicy",
     "DeleteBucketReplication": "PutReplicationConfiguration",
@@ -137,12 +143,16 @@ _CONFIGURATION: Final[Mapping[str, str]] = {
     "DeleteBucketWebsite": "DeleteBucketWebsite",
     "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
     "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
+    "GetBucketAnalyticsConfiguration": "GetAnalyticsConfiguration",
     "GetBucketCors": "GetBucketCORS",
     "GetBucketEncryption": "GetEncryptionConfiguration",
+    "GetBucketIntelligentTieringConfiguration": "GetIntelligentTieringConfiguration",
+    "GetBucketInventoryConfiguration": "GetInventoryConfiguration",
     "GetBucketLifecycle": "GetLifecycleConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "GetBucketLocation": "GetBucketLocation",
     "GetBucketLogging": "GetBucketLogging",
+    "GetBucketMetricsConfiguration": "GetMetricsConfiguration",
     "GetBucketNotification": "GetBucketNotification",
     "GetBucketNotificationConfiguration": "GetBucketNotification",
     "GetBucketOwnershipControls": "GetBucketOwnershipControls",
@@ -155,12 +165,20 @@ _CONFIGURATION: Final[Mapping[str, str]] = {
     "GetBucketWebsite": "GetBucketWebsite",
     "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "ListBucketAnalyticsConfigurations": "GetAnalyticsConfiguration",
+    "ListBucketIntelligentTieringConfigurations": "GetIntelligentTieringConfiguration",
+    "ListBucketInventoryConfigurations": "GetInventoryConfiguration",
+    "ListBucketMetricsConfigurations": "GetMetricsConfiguration",
     "PutBucketAccelerateConfiguration": "PutAccelerateConfiguration",
+    "PutBucketAnalyticsConfiguration": "PutAnalyticsConfiguration",
     "PutBucketCors": "PutBucketCORS",
     "PutBucketEncryption": "PutEncryptionConfiguration",
+    "PutBucketIntelligentTieringConfiguration": "PutIntelligentTieringConfiguration",
+    "PutBucketInventoryConfiguration": "PutInventoryConfiguration",
     "PutBucketLifecycle": "PutLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
     "PutBucketLogging": "PutBucketLogging",
+    "PutBucketMetricsConfiguration": "PutMetricsConfiguration",
     "PutBucketNotification": "PutBucketNotification",
     "PutBucketNotificationConfiguration": "PutBucketNotification",
     "PutBucketOwnershipControls": "PutBucketOwnershipControls",
@@ -194,6 +212,26 @@ _EXTRAS: Final[Mapping[str, Need]] = {
     "x-amz-object-lock-retain-until-date": PUT_WITH_RETENTION,
     "x-amz-object-lock-legal-hold": PUT_WITH_LEGAL_HOLD,
 }
+#: What a CreateBucket that says more than a name needs beside CreateBucket.
+#: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html ("Permissions")
+_EXTRAS_OF_NEW: Final[Mapping[str, tuple[Need, ...]]] = {
+    "x-amz-acl": (_PUT_ACL_OF_NEW,),
+    **dict.fromkeys(GRANT_HEADERS, (_PUT_ACL_OF_NEW,)),
+    "x-amz-object-ownership": (Need(action="PutBucketOwnershipControls", scope=Scope.SERVICE),),
+    "x-amz-bucket-object-lock-enabled": (
+        Need(action="PutBucketObjectLockConfiguration", scope=Scope.SERVICE),
+        Need(action="PutBucketVersioning", scope=Scope.SERVICE),
+    ),
+}
+_NOTHING: Final[Mapping[str, str]] = {}
+_AT_ONCE: Final = {"s3:objectcreationoperation": "true"}
+_NOT_YET: Final = {"s3:objectcreationoperation": "false"}
+#: Operations under s3:PutObject, and whether each creates an object at once.
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
+_CREATES: Final[Mapping[str, Mapping[str, str]]] = {
+    **dict.fromkeys(("PutObject", "CopyObject", "CompleteMultipartUpload", "PostObject"), _AT_ONCE),
+    **dict.fromkeys(("CreateMultipartUpload", "UploadPart", "UploadPartCopy"), _NOT_YET),
+}
 BYPASS_HEADER: Final = "x-amz-bypass-governance-retention"
 
 
@@ -204,6 +242,11 @@ def needs_of(operation: str, request: S3Request) -> tuple[Need, ...] | None:
         return None
     if request.query.get("versionId"):
         needs = tuple([need.for_version() for need in needs])
+    if operation == "CreateBucket":
+        extras = dict.fromkeys(
+            need for header, more in _EXTRAS_OF_NEW.items() if header in request.headers for need in more
+        )
+        needs = (*needs, *extras)
     if operation in _WRITES:
         extras = dict.fromkeys(need for header, need in _EXTRAS.items() if header in request.headers)
         needs = (*needs, *extras)
@@ -213,3 +256,8 @@ def needs_of(operation: str, request: S3Request) -> tuple[Need, ...] | None:
     ):
         needs = (*needs, BYPASS_GOVERNANCE)
     return needs
+
+
+def creates_object(operation: str) -> Mapping[str, str]:
+    """The condition key by which a policy tells writes of objects from preparations; empty for other operations."""
+    return _CREATES.get(operation, _NOTHING)

@@ -2,17 +2,23 @@
 
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 
+from gateway.access_log import AccessLog
+from gateway.access_log_writer import AccessLogWriter
 from gateway.app import create_app
 from gateway.context import Services
 from gateway.credentials import CredentialStore
 from gateway.datapath import DataPath
 from gateway.datapath.repair_reports import RepairReporter
+from gateway.encryption.envelope import Envelopes
+from gateway.encryption.keyring import KeyRing
+from gateway.explaining import Explainer
 from gateway.http_protocol import GatewayHttpProtocol
 from gateway.index import connection
 from gateway.index.errors import IndexFailure
@@ -49,14 +55,31 @@ async def open_services(settings: GatewaySettings) -> AsyncIterator[Services]:
             damage=reporter,
         )
         stack.push_async_callback(datapath.aclose)
-        yield Services(
+        keyring = KeyRing(
+            index,
+            settings.master_key,
+            creates_keys=settings.kms_create_keys,
+            clock=time.monotonic,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+        )
+        credentials = CredentialStore(index, settings)
+        explainer = await stack.enter_async_context(Explainer(index, credentials, region=settings.region))
+        access_log = AccessLog(lines=settings.access_log_lines)
+        services = Services(
             settings=settings,
             index=index,
             datapath=datapath,
             membership=membership,
-            credentials=CredentialStore(index, settings),
+            credentials=credentials,
             journal=opened.journal,
+            envelopes=Envelopes(settings.master_key, keyring),
+            explainer=explainer,
+            access_log=access_log,
         )
+        await stack.enter_async_context(
+            AccessLogWriter(access_log, services, interval_s=settings.access_log_interval_s)
+        )
+        yield services
 
 
 async def warn_unless_persistent(redis: connection.Connection) -> None:

@@ -7,7 +7,6 @@ under `base_storage_path`, the default. Command-line parsing lives in cli.py, no
 # ruff: noqa: RUF009  (_setting makes a dataclass field; it is no default value computed once for all)
 
 import base64
-import binascii
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
@@ -15,9 +14,21 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 from gateway.keys import KeyFileError, read_keys
-
-#: AES-256.
-MASTER_KEY_SIZE_BYTES = 32
+from gateway.setting_parsers import (
+    parse_count,
+    parse_domains,
+    parse_flag,
+    parse_index_host,
+    parse_log_format,
+    parse_master_key,
+    parse_object_ownership,
+    parse_optional_path,
+    parse_path,
+    parse_port,
+    parse_positive_count,
+    parse_seconds,
+    parse_text,
+)
 
 #: `replicas` 0 means as many as there are nodes, up to this.
 MAXIMUM_REPLICAS_BY_DEFAULT = 3
@@ -26,9 +37,6 @@ CONFIG_VARIABLE = "CAIRN_CONFIG"
 
 #: Tables of the TOML file that belong to other settings than the gateway's.
 _TABLES = frozenset({"serve"})
-
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
 
 _Settings = TypeVar("_Settings")
 _Value = TypeVar("_Value")
@@ -46,96 +54,6 @@ class Declaration:
     help: str
     parse: Callable[[str], Any]
     secret: bool = False
-
-
-def parse_text(text: str) -> str:
-    return text
-
-
-def parse_flag(text: str) -> bool:
-    lowered = text.strip().lower()
-    if lowered not in _TRUE | _FALSE:
-        raise ValueError("expected on or off")
-    return lowered in _TRUE
-
-
-def parse_count(text: str) -> int:
-    """A whole number, zero allowed."""
-    if not text.isascii() or not text.isdigit():
-        raise ValueError("expected a whole number")
-    return int(text)
-
-
-def parse_positive_count(text: str) -> int:
-    if (count := parse_count(text)) < 1:
-        raise ValueError("expected a whole number above zero")
-    return count
-
-
-def parse_port(text: str) -> int:
-    if (port := parse_count(text)) > 65535:
-        raise ValueError("expected a port between 0 and 65535")
-    return port
-
-
-def parse_seconds(text: str) -> float:
-    """A positive, finite number of seconds."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        raise ValueError("expected a number of seconds") from None
-    if not 0 < seconds < float("inf"):
-        raise ValueError("expected a number of seconds above zero")
-    return seconds
-
-
-def parse_index_host(text: str) -> str:
-    """What gateway/index/discovery.py takes: a host, unix:PATH, sentinel:NAME@HOST:PORT,… or cluster:HOST:PORT,…"""
-    kind, _, rest = text.partition(":")
-    name, at, places = rest.partition("@")
-    if kind == "sentinel" and not (name and at and places):
-        raise ValueError("expected sentinel:NAME@HOST:PORT,...")
-    if kind in ("unix", "cluster") and not rest:
-        raise ValueError(f"expected something behind {kind}:")
-    return text
-
-
-def parse_log_format(text: str) -> str:
-    if text not in ("json", "text", "auto"):
-        raise ValueError("expected json, text or auto")
-    return text
-
-
-def parse_object_ownership(text: str) -> str:
-    if text not in ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"):
-        raise ValueError("expected BucketOwnerEnforced, BucketOwnerPreferred or ObjectWriter")
-    return text
-
-
-def parse_domains(text: str) -> tuple[str, ...]:
-    """`s3.example.com,s3.test` -> lower-case names; a bucket may be put in front of each as a host label."""
-    return tuple(domain.strip().lower().rstrip(".") for domain in text.split(",") if domain.strip())
-
-
-def parse_path(text: str) -> Path:
-    if not text:
-        raise ValueError("expected a path")
-    return Path(text)
-
-
-def parse_optional_path(text: str) -> Path | None:
-    return Path(text) if text else None
-
-
-def parse_master_key(text: str) -> bytes:
-    """Base64 of 32 bytes; the empty text means no key."""
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except binascii.Error:
-        raise ValueError("expected base64") from None
-    if key and len(key) != MASTER_KEY_SIZE_BYTES:
-        raise ValueError(f"expected base64 of {MASTER_KEY_SIZE_BYTES} bytes")
-    return key
 
 
 def _setting(
@@ -174,6 +92,9 @@ class GatewaySettings:
     domains: tuple[str, ...] = _setting(
         "CAIRN_DOMAIN", (), parse_domains, "domains under which bucket.DOMAIN addresses a bucket, by commas"
     )
+    website_domains: tuple[str, ...] = _setting(
+        "CAIRN_WEBSITE_DOMAIN", (), parse_domains, "domains under which bucket.DOMAIN serves a website, by commas"
+    )
     region: str = _setting("CAIRN_REGION", "us-east-1", parse_text, "region that clients sign for")
     root_access_key: str = _setting("CAIRN_ROOT_ACCESS_KEY", "", parse_text, "access key of the root user")
     root_secret_key: str = _setting("CAIRN_ROOT_SECRET_KEY", "", parse_text, "secret key of the root user", secret=True)
@@ -195,11 +116,26 @@ class GatewaySettings:
         parse_object_ownership,
         "who owns the objects of new buckets: BucketOwnerEnforced (no ACLs), BucketOwnerPreferred, ObjectWriter",
     )
+    block_public_access: bool = _setting(
+        "CAIRN_BLOCK_PUBLIC_ACCESS", False, parse_flag, "new buckets block public ACLs and policies, as at AWS"
+    )
     sigv2: bool = _setting(
         "CAIRN_SIGV2",
         False,
         parse_flag,
         "take Signature Version 2 in Authorization headers and POST forms too, not in presigned URLs alone",
+    )
+    ssec_over_http: bool = _setting(
+        "CAIRN_SSEC_OVER_HTTP",
+        False,
+        parse_flag,
+        "take clients' own encryption keys (SSE-C) over plain HTTP from everybody, not from this machine alone",
+    )
+    kms_create_keys: bool = _setting(
+        "CAIRN_KMS_CREATE_KEYS",
+        True,
+        parse_flag,
+        "make a key of the key ring when a writer names one that is not there",
     )
     legacy_bucket: str = _setting(
         "CAIRN_LEGACY_BUCKET", "blobs", parse_text, "bucket behind POST /upload and /blob/NAME"
@@ -238,7 +174,10 @@ class GatewaySettings:
         "CAIRN_JOURNAL_TIMEOUT_S", 10.0, parse_seconds, "seconds that a change waits for the journal's nodes"
     )
     expected_nodes: int = _setting(
-        "CAIRN_EXPECTED_NODES", 0, parse_count, "storage nodes that a new cluster waits for; 0: until no more come"
+        "CAIRN_EXPECTED_NODES",
+        0,
+        parse_count,
+        "storage nodes that a new cluster waits for; 0: until no more come for two heartbeats",
     )
     lifecycle_day_s: float = _setting(
         "CAIRN_LIFECYCLE_DAY_S", 86_400.0, parse_seconds, "seconds that a day of a lifecycle rule lasts"
@@ -251,6 +190,12 @@ class GatewaySettings:
         30.0,
         parse_seconds,
         "seconds without a byte after which an upload is given up",
+    )
+    access_log_interval_s: float = _setting(
+        "CAIRN_ACCESS_LOG_INTERVAL_S", 300.0, parse_seconds, "seconds between two log objects of a bucket's requests"
+    )
+    access_log_lines: int = _setting(
+        "CAIRN_ACCESS_LOG_LINES", 10_000, parse_positive_count, "lines after which a log object is written earlier"
     )
     tls_cert: Path | None = _setting("CAIRN_TLS_CERT", None, parse_optional_path, "PEM certificate chain; serves HTTPS")
     tls_key: Path | None = _setting("CAIRN_TLS_KEY", None, parse_optional_path, "PEM key of the certificate")
@@ -279,6 +224,8 @@ class GatewaySettings:
             raise SettingsError("CAIRN_ROOT_ACCESS_KEY and CAIRN_ROOT_SECRET_KEY are set together or not at all")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise SettingsError("a TLS certificate and its key are given together or not at all")
+        if shared := set(self.domains) & set(self.website_domains):
+            raise SettingsError(f"{min(shared)} cannot be both in CAIRN_DOMAIN and in CAIRN_WEBSITE_DOMAIN")
         if self.node_timeout_s <= self.node_heartbeat_interval_s:
             raise SettingsError("NODE_TIMEOUT must be longer than NODE_HEARTBEAT_INTERVAL")
 

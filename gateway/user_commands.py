@@ -47,6 +47,26 @@ def remove(environment: Mapping[str, str], data: str | None, name: str) -> None:
     asyncio.run(call())
 
 
+def policy_of(environment: Mapping[str, str], data: str | None, name: str) -> str:
+    """The identity policy of a user. Raises SettingsError, StartRefused, UserError, IndexUnavailable."""
+
+    async def call() -> str:
+        async with _open(environment, data) as users:
+            return await users.policy_of(name)
+
+    return asyncio.run(call())
+
+
+def set_policy(environment: Mapping[str, str], data: str | None, name: str, text: str) -> None:
+    """Set, or with an empty text remove, it. Raises SettingsError, StartRefused, UserError, IndexUnavailable."""
+
+    async def call() -> None:
+        async with _open(environment, data) as users:
+            await users.set_policy(name, text)
+
+    asyncio.run(call())
+
+
 def find_index(environment: Mapping[str, str], data: str | None) -> GatewaySettings:
     """Settings that reach the index: REDIS_HOST, or the embedded server of a data directory.
 

@@ -5,7 +5,7 @@ Nothing here answers requests of S3 clients: those look credentials up in creden
 
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.credentials import (
     ACCESS_KEY_PATTERN,
@@ -15,11 +15,13 @@ from gateway.credentials import (
     Identity,
     seal_secret,
 )
-from gateway.index.errors import NoSuchUser, UserExists, UserOwnsBuckets
+from gateway.index.errors import NoSuchUser, UserChanged, UserExists, UserOwnsBuckets
 from gateway.index.records import AccessKey, UserRecord
 from gateway.index.store import Index
 from gateway.keys import new_access_key, new_secret_key
 from gateway.settings import GatewaySettings
+from s3compat.errors import S3Error
+from s3compat.policy import parse_identity_policy
 
 _NAME = re.compile(r"[A-Za-z0-9+=,.@_-]{1,64}")
 _SECRET_KEY = re.compile(r"[!-~]{8,128}")
@@ -78,15 +80,43 @@ class UserDirectory:
 
     async def remove(self, name: str) -> None:
         """Forget a user. Raises UserError, IndexUnavailable."""
-        user = await self._index.get_user_by_name(name)
-        if user is None:
-            raise UserError(f"there is no user {name!r}")
+        user = await self._find(name)
         try:
             await self._index.remove_user(user.user_id)
         except NoSuchUser as error:
             raise UserError(f"there is no user {name!r}") from error
         except UserOwnsBuckets as error:
             raise UserError(f"{name} owns buckets: delete them first") from error
+
+    async def policy_of(self, name: str) -> str:
+        """The identity policy of a user as it was put, or an empty text. Raises UserError, IndexUnavailable."""
+        return (await self._find(name)).policy
+
+    async def set_policy(self, name: str, text: str) -> None:
+        """Hold a user to a policy, or with an empty text to none any more.
+
+        Gateways follow within CACHE_TTL_S. Raises UserError, IndexUnavailable.
+        """
+        user = await self._find(name)
+        if text:
+            try:
+                parse_identity_policy(text)
+            except S3Error as error:
+                raise UserError(f"{error.code}: {error.message}") from error
+        try:
+            await self._index.put_user(replace(user, policy=text))
+        except NoSuchUser as error:
+            raise UserError(f"there is no user {name!r}") from error
+        except UserChanged as error:
+            raise UserError(f"{name} was changed at the same moment: try again") from error
+
+    async def _find(self, name: str) -> UserRecord:
+        if name == ROOT_NAME:
+            raise UserError("the root user comes from the settings and is held to no policy")
+        user = await self._index.get_user_by_name(name)
+        if user is None:
+            raise UserError(f"there is no user {name!r}")
+        return user
 
     def _record(self, credential: Credential, now_ms: int) -> UserRecord:
         sealed = seal_secret(self._settings.master_key, credential.access_key, credential.secret_key)

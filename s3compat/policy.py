@@ -1,4 +1,4 @@
-"""What bucket policies decide about a request, and whether they are public. Pure.
+"""What policies decide about a request, and whether they are public. Pure.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html#access-control-block-public-access-policy-status
@@ -17,6 +17,7 @@ from s3compat.policy_document import (
     Policy,
     Principals,
     Statement,
+    parse_identity_policy,
     parse_policy,
 )
 from s3compat.policy_patterns import Values, expand, has_variables, matches, matches_wildcards
@@ -30,6 +31,7 @@ __all__ = [
     "RequestContext",
     "evaluate",
     "is_public",
+    "parse_identity_policy",
     "parse_policy",
 ]
 
@@ -44,10 +46,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The outcome, and the statement that made it."""
+    """The outcome, and the statement that made it: the one, and its place in its policy from 0."""
 
     outcome: Outcome
     statement: Statement | None = None
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +71,14 @@ def evaluate(policies: Iterable[Policy], request: RequestContext) -> Decision:
     """An explicit deny wins, then an allow; the order of policies and statements is of no account."""
     allowed = Decision(outcome=Outcome.NONE)
     for policy in policies:
-        for statement in policy.statements:
+        for index, statement in enumerate(policy.statements):
             if statement.effect is Effect.ALLOW and allowed.outcome is Outcome.ALLOW:
                 continue
             if not _applies(statement, request, variables=policy.variables):
                 continue
             if statement.effect is Effect.DENY:
-                return Decision(outcome=Outcome.DENY, statement=statement)
-            allowed = Decision(outcome=Outcome.ALLOW, statement=statement)
+                return Decision(outcome=Outcome.DENY, statement=statement, index=index)
+            allowed = Decision(outcome=Outcome.ALLOW, statement=statement, index=index)
     return allowed
 
 

@@ -1,4 +1,6 @@
-"""Bucket policies as records: read from JSON and validated as S3 does. What they decide is in policy.py. Pure.
+"""Policies as records: read from JSON and validated as S3 does for buckets and IAM for users. Pure.
+
+What they decide is in policy.py.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-policy-language-overview.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
@@ -13,11 +15,14 @@ from typing import Any, Final, NoReturn
 
 from s3compat.errors import S3Error
 from s3compat.policy_conditions import OPERATORS, Condition, Operator, Quantifier, is_bool
-from s3compat.policy_names import ALL_ACTIONS, BUCKET_ACTIONS, OBJECT_ACTIONS, is_condition_key
+from s3compat.policy_names import ALL_ACTIONS, BUCKET_ACTIONS, OBJECT_ACTIONS, SERVICE_ACTIONS, is_condition_key
 from s3compat.policy_patterns import has_variables, matches_wildcards
 
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/example-bucket-policies.html
 POLICY_LIMIT_BYTES: Final = 20 * 1024
+#: Characters of a user's policy, white space not counted.
+#: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html ("User policy size")
+IDENTITY_POLICY_LIMIT: Final = 2_048
 #: The version in which ${…} are variables; the older one, and none, have them as text.
 VERSION_WITH_VARIABLES: Final = "2012-10-17"
 _VERSIONS: Final = frozenset({VERSION_WITH_VARIABLES, "2008-10-17"})
@@ -36,6 +41,8 @@ _STATEMENT_FIELDS: Final = frozenset(
         *("Resource", "NotResource", "Condition"),
     }
 )
+#: An identity policy is about whoever has it.
+_ITS_USER: Final[Mapping[str, str]] = {"Principal": "*"}
 
 
 class Effect(StrEnum):
@@ -80,6 +87,18 @@ def parse_policy(text: str, *, bucket: str) -> Policy:
     """Read the policy of a bucket. Raises MalformedPolicy, in AWS's words, for whatever is wrong with it."""
     if len(text.encode(errors="surrogatepass")) > POLICY_LIMIT_BYTES:
         _refuse("Policy exceeds the maximum allowed document size.")
+    return _parse(text, bucket)
+
+
+def parse_identity_policy(text: str) -> Policy:
+    """Read the policy of a user, which names no principal. Raises MalformedPolicy for whatever is wrong with it."""
+    if len("".join(text.split())) > IDENTITY_POLICY_LIMIT or len(text) > POLICY_LIMIT_BYTES:
+        _refuse(f"Maximum policy size of {IDENTITY_POLICY_LIMIT} characters exceeded, not counting white space.")
+    return _parse(text, None)
+
+
+def _parse(text: str, bucket: str | None) -> Policy:
+    """`bucket` is None for an identity policy."""
     document = _load(text)
     for name in document:
         if name not in ("Version", "Id", "Statement"):
@@ -123,7 +142,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _statement(document: Any, bucket: str) -> Statement:
+def _statement(document: Any, bucket: str | None) -> Statement:
     if not isinstance(document, dict):
         _refuse("Statement is invalid")
     for name in document:
@@ -132,6 +151,8 @@ def _statement(document: Any, bucket: str) -> Statement:
     sid = document.get("Sid", "")
     if not isinstance(sid, str):
         _refuse("Sid must be a single string")
+    if bucket is None:
+        document = _of_its_user(document, sid)
     effect = document.get("Effect")
     if effect is None:
         _refuse("Missing required field Effect")
@@ -143,14 +164,24 @@ def _statement(document: Any, bucket: str) -> Statement:
         sid=sid,
         effect=Effect(effect),
         principals=_principals(document, Effect(effect)),
-        actions=tuple([_action(text) for text in actions]),
+        actions=tuple([_action(text, of_bucket=bucket is not None) for text in actions]),
         not_actions=not_actions,
         resources=tuple([_resource(text, bucket) for text in resources]),
         not_resources=not_resources,
         conditions=_conditions(document.get("Condition", {})),
     )
-    _check_combination(statement)
+    if bucket is not None:
+        _check_combination(statement)
     return statement
+
+
+def _of_its_user(document: Mapping[str, Any], sid: str) -> Mapping[str, Any]:
+    """A statement of an identity policy as one that names a principal. IAM takes other statement ids than S3."""
+    if "Principal" in document or "NotPrincipal" in document:
+        _refuse("Policy document should not specify a principal.")
+    if not re.fullmatch(r"[0-9A-Za-z]*", sid):
+        _refuse("Statement IDs (SID) must be alpha-numeric.")
+    return {**document, **_ITS_USER}
 
 
 def _one_of(document: Mapping[str, Any], name: str, inverse: str) -> tuple[list[str], bool]:
@@ -191,22 +222,30 @@ def _principals(document: Mapping[str, Any], effect: Effect) -> Principals:
     return Principals(everybody=("AWS", "*") in names, names=frozenset(names), inverted=inverted)
 
 
-def _action(text: str) -> str:
+def _action(text: str, *, of_bucket: bool) -> str:
     lowered = text.lower()
     if lowered == "*":
         return lowered
     vendor, _, name = lowered.partition(":")
     if vendor != "s3" or not re.fullmatch(r"[a-z*?]{1,100}", name):
         _refuse("Policy has invalid action")
-    if not any(matches_wildcards(name, action) for action in ALL_ACTIONS):
+    known = ALL_ACTIONS if of_bucket else ALL_ACTIONS | SERVICE_ACTIONS
+    if not any(matches_wildcards(name, action) for action in known):
         _refuse("Policy has invalid action")
     return lowered
 
 
-def _resource(text: str, bucket: str) -> str:
-    """A resource must be of the bucket whose policy this is; the bucket's part may hold wildcards."""
+def _resource(text: str, bucket: str | None) -> str:
+    """A resource must be of the bucket whose policy this is; the bucket's part may hold wildcards.
+
+    That of an identity policy is any bucket, any key, or everything.
+    """
     name = text.removeprefix(RESOURCE_PREFIX)
     pattern = name.partition("/")[0]
+    if bucket is None:
+        if text != "*" and (name == text or not pattern):
+            _refuse(f'Resource {text[:100]} must be in ARN format or "*".')
+        return text
     if name == text or not (matches_wildcards(pattern, bucket) or has_variables(pattern)):
         _refuse("Policy has invalid resource")
     return text

@@ -1,4 +1,4 @@
-"""The names that a bucket policy may use: the actions of S3 and the condition keys that a request can have. Tables.
+"""The names that a policy may use: the actions of S3 and the condition keys that a request can have. Tables.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 
@@ -42,6 +42,8 @@ BUCKET_ACTIONS: Final = frozenset(
     updatebucketmetadatainventorytableconfiguration updatebucketmetadatajournaltableconfiguration
     """.split()
 )
+#: Actions on no bucket in particular: only policies of users can be about them.
+SERVICE_ACTIONS: Final = frozenset({"listallmybuckets"})
 ALL_ACTIONS: Final = OBJECT_ACTIONS | BUCKET_ACTIONS
 
 #: Condition keys, in lower case; a name that ends in "/" takes a tag's name behind it.

@@ -23,10 +23,20 @@ class BlobStream:
     the connection.
     """
 
-    def __init__(self, transport: Transport, address: str, blob_id: str, *, offset: int, length: int) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        address: str,
+        blob_id: str,
+        *,
+        offset: int,
+        length: int,
+        node_id: str | None = None,
+    ) -> None:
         self._transport = transport
         self._address = address
         self._blob_id = blob_id
+        self._node_id = node_id
         self._offset = offset
         self._length = length
         self._frames = FrameReader(offset, length)
@@ -36,7 +46,7 @@ class BlobStream:
     async def __aenter__(self) -> Self:
         path = f"{protocol.BLOBS_PATH}/{self._blob_id}?offset={self._offset}&length={self._length}"
         with self._transport.node_errors(self._address):
-            response = await self._transport.send(self._address, "GET", path)
+            response = await self._transport.send(self._address, "GET", path, node_id=self._node_id)
         if response.content_length != frames.framed_bytes(self._offset, self._length):
             response.close()
             raise NodeFailed(f"{self._address} answers with {response.content_length} bytes")
@@ -88,7 +98,7 @@ class BlobStream:
         path = f"{protocol.BLOBS_PATH}/{self._blob_id}/info"
         try:
             async with asyncio.timeout(self._transport.connect_timeout_s):
-                await self._transport.call(self._address, "GET", path, protocol.unpack_info)
+                await self._transport.call(self._address, "GET", path, protocol.unpack_info, node_id=self._node_id)
         except (BlobNotFound, BlobCorrupt):
             return BlobCorrupt(f"{self._address}: {self._blob_id} turned out to be damaged")
         except (NodeError, TimeoutError):

@@ -30,10 +30,11 @@ from storagenode.errors import (
     SegmentGap,
     SegmentNotFound,
     SegmentSealed,
+    WrongNode,
 )
 from storagenode.journal_client import NodeJournal
 from storagenode.protocol import BlobInfo, DamagedBlob, NodeHealth, ScrubProgress, StoredBlob
-from storagenode.transport import Transport
+from storagenode.transport import Transport, node_at
 from storagenode.upload import Upload
 
 __all__ = [
@@ -58,6 +59,8 @@ __all__ = [
     "SegmentNotFound",
     "SegmentSealed",
     "StoredBlob",
+    "WrongNode",
+    "node_at",
 ]
 
 
@@ -67,6 +70,9 @@ class NodeClient:
     `address` is "host:port" everywhere. Timeouts are in seconds. Enter it within the event loop that uses it.
     `clock_ms` gives monotonic milliseconds: requests are signed with the node's own time, which it tells on
     first contact, so the clocks of two machines need not agree.
+
+    `node_id` is the node that is meant: whoever else is met at the address is asked nothing (WrongNode, a kind of
+    NodeUnreachable). None means whoever is there. An address may also say it itself, see `node_at`.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class NodeClient:
         size_bytes: int,
         origin: bytes,
         body: AsyncIterable[bytes] | bytes,
+        node_id: str | None = None,
     ) -> StoredBlob:
         """Store a blob; returns once the node has fsynced it and its digest equals that of what was sent.
 
@@ -117,7 +124,7 @@ class NodeClient:
             with self._transport.node_errors(address):
                 async with asyncio.timeout(None) as watch:
                     upload = Upload(body, size_bytes, watch=watch, idle_timeout_s=self._transport.idle_timeout_s)
-                    stored = await self._send_blob(address, path, upload, size_bytes, origin)
+                    stored = await self._send_blob(address, path, upload, size_bytes, origin, node_id)
         except NodeError:
             if upload is not None and upload.source_error is not None:
                 raise upload.source_error from None
@@ -126,43 +133,48 @@ class NodeClient:
             raise BlobCorrupt(f"{address} holds other bytes of {blob_id} than were sent")
         return stored
 
-    def get(self, address: str, blob_id: str, *, offset: int, length: int) -> BlobStream:
+    def get(self, address: str, blob_id: str, *, offset: int, length: int, node_id: str | None = None) -> BlobStream:
         """A range of a blob: exactly `length` bytes from `offset`; it must lie within the blob
         (InvalidRequest).
 
         The stream raises BlobNotFound, BlobCorrupt, NodeFailed, NodeRefused, NodeUnreachable.
         """
         _path(blob_id)
-        return BlobStream(self._transport, address, blob_id, offset=offset, length=length)
+        return BlobStream(self._transport, address, blob_id, offset=offset, length=length, node_id=node_id)
 
-    async def delete(self, address: str, blob_id: str) -> bool:
+    async def delete(self, address: str, blob_id: str, *, node_id: str | None = None) -> bool:
         """Delete durably; whether there was something to delete."""
-        return await self._transport.call(address, "DELETE", _path(blob_id), bool)
+        return await self._transport.call(address, "DELETE", _path(blob_id), bool, node_id=node_id)
 
-    async def quarantine(self, address: str, blob_id: str) -> bool:
+    async def quarantine(self, address: str, blob_id: str, *, node_id: str | None = None) -> bool:
         """Have a blob that nothing explains set aside, durably, where nothing deletes it; whether it was there."""
-        return await self._transport.call(address, "POST", f"{_path(blob_id)}/quarantine", bool)
+        return await self._transport.call(address, "POST", f"{_path(blob_id)}/quarantine", bool, node_id=node_id)
 
-    async def stat(self, address: str, blob_id: str) -> BlobInfo:
+    async def stat(self, address: str, blob_id: str, *, node_id: str | None = None) -> BlobInfo:
         """What the node knows of a blob. Raises BlobNotFound, BlobCorrupt."""
-        return await self._transport.call(address, "GET", f"{_path(blob_id)}/info", protocol.unpack_info)
+        path = f"{_path(blob_id)}/info"
+        return await self._transport.call(address, "GET", path, protocol.unpack_info, node_id=node_id)
 
-    async def list(self, address: str, *, after: str, before_ms: int, limit: int) -> list[BlobInfo]:
+    async def list(
+        self, address: str, *, after: str, before_ms: int, limit: int, node_id: str | None = None
+    ) -> list[BlobInfo]:
         """At most `limit` (1 to LIST_LIMIT) blobs in id order: ids above `after`, written before before_ms.
 
         `after` is a blob id or "". A page may be shorter than limit though more follow; only an empty page is
         the end.
         """
         path = f"{protocol.BLOBS_PATH}?after={after}&before_ms={before_ms}&limit={limit}"
-        return await self._transport.call(address, "GET", path, _unpack_list)
+        return await self._transport.call(address, "GET", path, _unpack_list, node_id=node_id)
 
-    async def damaged(self, address: str, *, after: str, limit: int) -> Sequence[DamagedBlob]:
+    async def damaged(
+        self, address: str, *, after: str, limit: int, node_id: str | None = None
+    ) -> Sequence[DamagedBlob]:
         """At most `limit` (1 to LIST_LIMIT) entries of the node's list of damage, oldest first.
 
         `after` is the cursor of the last entry seen, or "". Raises NodeFailed, NodeRefused, NodeUnreachable.
         """
         path = f"{protocol.DAMAGED_PATH}?after={after}&limit={limit}"
-        return await self._transport.call(address, "GET", path, _unpack_damaged)
+        return await self._transport.call(address, "GET", path, _unpack_damaged, node_id=node_id)
 
     async def ping(self, address: str) -> None:
         """Return when the node answers, which it does without touching its disk: a slow node from a dead one.
@@ -175,7 +187,9 @@ class NodeClient:
         """How the node is."""
         return await self._transport.call(address, "GET", protocol.STATUS_PATH, protocol.unpack_health)
 
-    async def _send_blob(self, address: str, path: str, upload: Upload, size_bytes: int, origin: bytes) -> StoredBlob:
+    async def _send_blob(
+        self, address: str, path: str, upload: Upload, size_bytes: int, origin: bytes, node_id: str | None
+    ) -> StoredBlob:
         response = await self._transport.send(
             address,
             "PUT",
@@ -183,6 +197,7 @@ class NodeClient:
             data=upload if upload.whole is None else upload.whole,
             body_bytes=size_bytes,
             origin=base64.b64encode(origin).decode(),
+            node_id=node_id,
         )
         return await self._transport.answer(response, protocol.unpack_stored)
 

@@ -51,6 +51,13 @@ class NodeUnreachable(NodeError):
     status = HTTPStatus.BAD_GATEWAY
 
 
+class WrongNode(NodeUnreachable):
+    """Another node answers at the address than the one that was meant; nothing was asked of it.
+
+    Raised by the client alone: a node whose directory was lost comes back under a new id, at the same address.
+    """
+
+
 class NodeRefused(NodeError):
     """The node took the request for forged, replayed or malformed; it did nothing."""
 

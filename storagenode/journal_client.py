@@ -16,7 +16,8 @@ _Answer = TypeVar("_Answer")
 
 
 class NodeJournal:
-    """Reached as NodeClient.journal. `address` is "host:port" everywhere.
+    """Reached as NodeClient.journal. `address` is "host:port" everywhere, or better what `node_at` makes of it: what
+    one node promised or took must not count for another.
 
     As everywhere in the client nothing is tried again. Bodies and answers are short, so here the idle timeout bounds a
     call as a whole. All calls raise NodeFailed, NodeRefused, NodeUnreachable besides what they name; after

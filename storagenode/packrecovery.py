@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from storagenode import packcompaction, packformat
 from storagenode.blobfile import Damaged
 from storagenode.packformat import HEADER_BYTES, PackName, Scan
-from storagenode.packindex import FileIndex, IndexDamaged, MemoryIndex
+from storagenode.packindex import IndexDamaged, MemoryIndex
 from storagenode.packset import Pack, PackSet
 
 _log = logging.getLogger(__name__)
@@ -86,8 +86,14 @@ def _scanned(packs: PackSet, name: PackName, note_lost: Callable[[bytes, str], N
             packs.disk.truncate(path, scan.end)
             packs.disk.fsync(descriptor)
     memory = MemoryIndex.of(scan.entries)
-    index: MemoryIndex | FileIndex = packs.write_index(name, scan.end, memory) if len(memory) else memory
-    return Pack(name, path, index, scan.end)
+    pack = Pack(name, path, memory, scan.end)
+    pack.sealed = True
+    if len(memory):
+        try:
+            pack.use(packs.write_index(name, scan.end, memory))
+        except OSError as error:  # a full disk, say: the node must serve what it has, and be rid of what it need not
+            _log.error("pack %s has no index file for now: %r", name, error)
+    return pack
 
 
 def _note_damage(packs: PackSet, name: PackName, scan: Scan, note_lost: Callable[[bytes, str], None]) -> None:

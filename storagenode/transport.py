@@ -12,7 +12,15 @@ import aiohttp
 from yarl import URL
 
 from storagenode import protocol
-from storagenode.errors import ERRORS_BY_NAME, NodeError, NodeFailed, NodeRefused, NodeUnreachable, NumberedError
+from storagenode.errors import (
+    ERRORS_BY_NAME,
+    NodeError,
+    NodeFailed,
+    NodeRefused,
+    NodeUnreachable,
+    NumberedError,
+    WrongNode,
+)
 from storagenode.protocol import RequestToSign
 
 _READ_BUFFER_BYTES = 1024 * 1024
@@ -30,6 +38,17 @@ class _Peer:
 
     node_id: str
     clock_offset_ms: int  # its clock less ours
+
+
+def node_at(node_id: str, address: str) -> str:
+    """An address that says which node is meant: this one, and nobody else whom one may meet there."""
+    return f"{node_id}@{address}"
+
+
+def _apart(address: str) -> tuple[str | None, str]:
+    """The node that is meant, None for whoever is there, and "host:port"."""
+    node_id, _, place = address.rpartition("@")
+    return node_id or None, place
 
 
 class Transport:
@@ -78,10 +97,23 @@ class Transport:
             await self._http.close()
 
     async def send(
-        self, address: str, method: str, path: str, *, data: Any = None, body_bytes: int = 0, origin: str = ""
+        self,
+        address: str,
+        method: str,
+        path: str,
+        *,
+        data: Any = None,
+        body_bytes: int = 0,
+        origin: str = "",
+        node_id: str | None = None,
     ) -> aiohttp.ClientResponse:
-        """The node's answer, its body unread. Raises what the node answers instead, and NodeUnreachable."""
-        peer = self._peers.get(address) or await self._introduce(address)
+        """The node's answer, its body unread. Raises what the node answers instead, and NodeUnreachable.
+
+        `node_id` is who is meant, None whoever is there. Signed for that node alone, the request is refused by any
+        other one that came to the address unnoticed. Raises WrongNode where that was noticed.
+        """
+        named, address = _apart(address)
+        peer = await self._meet(address, node_id or named)
         authorization = protocol.authorize(
             self._secret,
             RequestToSign(
@@ -101,16 +133,18 @@ class Transport:
             raise await _refusal(response, address, keep=data is None)
         return response
 
-    async def call(self, address: str, method: str, path: str, unpack: Callable[[Any], _Answer]) -> _Answer:
-        """Send a request without a body and unpack its answer."""
+    async def call(
+        self, address: str, method: str, path: str, unpack: Callable[[Any], _Answer], *, node_id: str | None = None
+    ) -> _Answer:
+        """Send a request without a body and unpack its answer; `node_id` as for `send`."""
         with self.node_errors(address):
-            response = await self.send(address, method, path)
+            response = await self.send(address, method, path, node_id=node_id)
             return await self.answer(response, unpack)
 
     async def ping(self, address: str) -> None:
         """Ask a node who it is, whether or not it was met before. Raises NodeUnreachable, NodeFailed."""
         with self.node_errors(address):
-            await self._ask_identity(address)
+            await self._ask_identity(_apart(address)[1])
 
     async def answer(self, response: aiohttp.ClientResponse, unpack: Callable[[Any], _Answer]) -> _Answer:
         """The msgpack value that a response holds. Raises NodeFailed when it makes no sense."""
@@ -133,8 +167,19 @@ class Transport:
                 self._forget(address)
             raise
 
+    async def _meet(self, address: str, node_id: str | None) -> _Peer:
+        """Who is at the address. Raises WrongNode where that is not `node_id`, and NodeUnreachable."""
+        peer = self._peers.get(address)
+        if peer is not None and node_id not in (None, peer.node_id):
+            self._forget(address)  # perhaps the node that is meant has come there since
+            peer = None
+        peer = peer or await self._introduce(address)
+        if node_id not in (None, peer.node_id):
+            raise WrongNode(f"{address}: node {peer.node_id} answers there, not {node_id}")
+        return peer
+
     def _forget(self, address: str) -> None:
-        self._peers.pop(address, None)
+        self._peers.pop(_apart(address)[1], None)
 
     async def _introduce(self, address: str) -> _Peer:
         """Ask a node for its id and clock, once for all who want to know at the moment."""

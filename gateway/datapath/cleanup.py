@@ -1,10 +1,11 @@
 """Deleting, in the background and as well as it goes, of blobs that nothing will ever refer to.
 
-A blob that cannot be deleted now is left to the orphan worker, so every bound here may simply let go.
+A blob that cannot be deleted now is left to the orphan worker, so every bound here may simply let go. That worker does
+not see a copy whose write a record refers to: who leaves one asks to be told of it (`on_left`), and has it remembered.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -31,8 +32,17 @@ class BlobCleaner:
         self._membership = membership
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def discard(self, blobs: Iterable[BlobAt], *, after: Iterable[asyncio.Task[Any]] = ()) -> None:
-        """Delete `blobs` once the tasks `after`, which may still be writing them, have ended."""
+    def discard(
+        self,
+        blobs: Iterable[BlobAt],
+        *,
+        after: Iterable[asyncio.Task[Any]] = (),
+        on_left: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Delete `blobs` once the tasks `after`, which may still be writing them, have ended.
+
+        `on_left` is called when some of them may still be there then, also should all this be given up.
+        """
         wanted = list(blobs)
         waited_for = [task for task in after if not task.done()]
         if not wanted and not waited_for:
@@ -40,7 +50,8 @@ class BlobCleaner:
         if len(self._tasks) >= MAXIMUM_TASKS:
             _log.info("clean-up left to the orphan worker", blobs=len(wanted))
             wanted = []
-        task = asyncio.create_task(self._delete_all(wanted, waited_for), name="blob-cleanup")
+            on_left()
+        task = asyncio.create_task(self._delete_all(wanted, waited_for, on_left), name="blob-cleanup")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -57,13 +68,26 @@ class BlobCleaner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _delete_all(self, blobs: list[BlobAt], waited_for: list[asyncio.Task[Any]]) -> None:
-        await asyncio.gather(*waited_for, return_exceptions=True)
-        for node_id, blob_id in blobs:
-            node = self._membership.node(node_id)
-            if node is None or self._membership.suspects(node_id):
-                continue
-            try:
-                await self._client.delete(node.address, blob_id)
-            except NodeError as error:
-                _log.info("blob left to the orphan worker", blob=blob_id, node=node_id, error=str(error))
+    async def _delete_all(
+        self, blobs: list[BlobAt], waited_for: list[asyncio.Task[Any]], on_left: Callable[[], None]
+    ) -> None:
+        left = len(blobs)
+        try:
+            await asyncio.gather(*waited_for, return_exceptions=True)
+            for node_id, blob_id in blobs:
+                left -= await self._delete(node_id, blob_id)
+        finally:
+            if left:
+                on_left()
+
+    async def _delete(self, node_id: str, blob_id: str) -> bool:
+        """Whether the blob is certainly gone."""
+        node = self._membership.node(node_id)
+        if node is None or self._membership.suspects(node_id):
+            return False
+        try:
+            await self._client.delete(node.address, blob_id, node_id=node_id)
+        except NodeError as error:
+            _log.info("blob not deleted yet", blob=blob_id, node=node_id, error=str(error))
+            return False
+        return True

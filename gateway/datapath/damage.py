@@ -16,6 +16,8 @@ class DamageKind(Enum):
     """A node that the record names has it and cannot give its bytes."""
     TOO_FEW = "too few"
     """It was written to a majority, but to fewer nodes than wanted."""
+    STRAY = "stray"
+    """Nodes that the record will not name may have a copy, which could not be deleted at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,5 +43,5 @@ _log = structlog.get_logger(__name__)
 def log_damage(damage: Damage) -> None:
     """The sink where no repair queue is given."""
     # With a node down every write is one of too few copies; the loss of the node itself is logged elsewhere.
-    log = _log.debug if damage.kind is DamageKind.TOO_FEW else _log.warning
+    log = _log.debug if damage.kind in (DamageKind.TOO_FEW, DamageKind.STRAY) else _log.warning
     log("damage", kind=damage.kind.value, blob=damage.blob_id, node=damage.node_id)

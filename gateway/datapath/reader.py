@@ -227,7 +227,13 @@ class ExtentReader:
             await reading.leave(list(reading.racing))
 
     def _ask(self, reading: _Reading, node: Node) -> None:
-        stream = self._client.get(node.address, reading.piece.blob_id, offset=reading.offset, length=reading.left_bytes)
+        stream = self._client.get(
+            node.address,
+            reading.piece.blob_id,
+            offset=reading.offset,
+            length=reading.left_bytes,
+            node_id=node.node_id,
+        )
         reading.race(ReplicaStream(node, stream, asked_at=self._clock()))
 
     async def _first_done(self, reading: _Reading) -> list[asyncio.Task[bytes]]:

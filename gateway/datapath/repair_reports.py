@@ -4,6 +4,7 @@ What is lost here, because there is too much of it or the index is away for long
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
@@ -25,6 +26,9 @@ GATHER_S = 0.2
 BATCH = 500
 QUESTIONS_AT_ONCE = 8
 AWAY_DELAY_S = 2.0
+CLOSE_TIMEOUT_S = 2.0
+"""For what still waits at the end of the process."""
+
 UNCOMMITTED_DELAY_MS = 5_000
 """A write that found too few nodes is committed only after it said so."""
 
@@ -32,7 +36,10 @@ _REASONS = {
     DamageKind.MISSING: RepairReason.MISSING,
     DamageKind.CORRUPT: RepairReason.CORRUPT,
     DamageKind.TOO_FEW: RepairReason.TOO_FEW,
+    DamageKind.STRAY: RepairReason.STRAY,
 }
+
+_OF_WRITES = (DamageKind.TOO_FEW, DamageKind.STRAY)
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +86,9 @@ class RepairReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self.idle()
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
@@ -133,10 +143,10 @@ class RepairReporter:
             segment=SegmentRef(write_id=write_id, number=int(number, 16)),
             origin=claimed.origin,
             reasons=_REASONS[damage.kind],
-            repair_class=class_of(copies_left=left, wanted=left + 1),
+            repair_class=class_of(copies_left=left, wanted=left + (damage.kind is not DamageKind.STRAY)),
             copies_left=left,
             size_bytes=size_bytes,
-            delay_ms=UNCOMMITTED_DELAY_MS if damage.kind is DamageKind.TOO_FEW else 0,
+            delay_ms=UNCOMMITTED_DELAY_MS if damage.kind in _OF_WRITES else 0,
         )
 
     async def _ask(self, name: str, node_ids: Iterable[str]) -> tuple[bytes, int]:
@@ -145,7 +155,7 @@ class RepairReporter:
             if node is None or not node.live:
                 continue
             try:
-                info = await self._client.stat(node.address, name)
+                info = await self._client.stat(node.address, name, node_id=node_id)
             except NodeError:
                 continue
             return info.origin, info.size_bytes

@@ -199,6 +199,7 @@ class SegmentWrite:
                 size_bytes=self.size_bytes,
                 origin=self._job.origin,
                 body=body,
+                node_id=replica.node.node_id,
             )
         except NodeError as error:
             if isinstance(error, NodeUnreachable | NodeFailed):

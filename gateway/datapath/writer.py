@@ -135,18 +135,26 @@ class ExtentWriter:
 
     def _keep(self, segment: Segment) -> None:
         self._settled.append(segment)
-        self._cleaner.discard(self._segments[segment.number].leftovers(segment))
-        if len(segment.nodes) < self._job.replicas:
-            name = blob_id(self._job.write_id, segment.number)
-            self._job.damage(
-                Damage(
-                    blob_id=name,
-                    kind=DamageKind.TOO_FEW,
-                    nodes=segment.nodes,
-                    origin=self._job.origin,
-                    size_bytes=segment.size_bytes,
-                )
+        leftovers = self._segments[segment.number].leftovers(segment)
+        if len(segment.nodes) == self._job.replicas:
+            self._cleaner.discard(leftovers, on_left=lambda: self._report(segment, DamageKind.STRAY))
+            return
+        self._report(segment, DamageKind.TOO_FEW)
+        if leftovers:
+            # Not deleted now: repair may well choose one of these nodes, and a deletion that is late would then take
+            # a copy that the record names.
+            self._report(segment, DamageKind.STRAY)
+
+    def _report(self, segment: Segment, kind: DamageKind) -> None:
+        self._job.damage(
+            Damage(
+                blob_id=blob_id(self._job.write_id, segment.number),
+                kind=kind,
+                nodes=segment.nodes,
+                origin=self._job.origin,
+                size_bytes=segment.size_bytes,
             )
+        )
 
     async def _renew(self) -> None:
         self._lease_due = self._job.clock() + self._lease_interval_s

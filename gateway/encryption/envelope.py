@@ -57,7 +57,13 @@ class Envelopes:
 
     async def make(self, wanted: WantedEncryption) -> ObjectKey:
         """A new data key, wrapped as the writer wants it. Raises KeyRingError, IndexUnavailable."""
-        data_key = self._random_bytes(KEY_BYTES)
+        return await self._wrapped(self._random_bytes(KEY_BYTES), wanted)
+
+    async def rewrap(self, key: ObjectKey, wanted: WantedEncryption) -> Encryption:
+        """The same data key under another key: the bytes stay as they are. Raises KeyRingError, IndexUnavailable."""
+        return (await self._wrapped(key.data_key, wanted)).encryption
+
+    async def _wrapped(self, data_key: bytes, wanted: WantedEncryption) -> ObjectKey:
         customer = wanted.customer_key
         if wanted.method is Method.SSE_C:
             if customer is None:

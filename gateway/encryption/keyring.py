@@ -27,7 +27,7 @@ CACHE_LIMIT = 10_000
 
 _KEY_BYTES = 32
 _PURPOSE = b"kms-key"
-_ARN = re.compile(r"arn:[a-z-]+:kms:[^:]*:[^:]*:(?:key/)?(?P<name>.+)")
+_ARN = re.compile(r"arn:[a-z-]+:kms:[^:]*:[^:]*:(?:key/|(?=alias/))(?P<name>.+)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9/_.:-]{0,255}")
 
 
@@ -60,7 +60,7 @@ def ring_name(key_id: str) -> str:
     name = match["name"] if match else key_id
     if name == f"alias/{DEFAULT_KEY}":
         return DEFAULT_KEY
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or (match is None and key_id.startswith("arn:")):
         raise UnknownKmsKey(f"Invalid keyId '{key_id[:100]}'")
     return name
 

@@ -28,7 +28,9 @@ class WrongKey(Exception):
 def wrap_key(
     root_key: bytes, key: bytes, *, purpose: bytes, bound: bytes, random_bytes: Callable[[int], bytes]
 ) -> bytes:
-    """Encrypt `key` for storing."""
+    """Encrypt `key` for storing. Raises ValueError for a root key that is missing or of another size."""
+    if len(root_key) != _KEY_BYTES:
+        raise ValueError(f"a root key has {_KEY_BYTES} bytes, not {len(root_key)}")
     salt = random_bytes(_SALT_BYTES)
     return _FORMAT + salt + _cipher(root_key, salt, purpose).encrypt(_NONCE, key, _authenticated(purpose, bound))
 

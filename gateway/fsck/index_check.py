@@ -15,7 +15,7 @@ from gateway.fsck.journal_check import journal_entries
 from gateway.fsck.surroundings import Surroundings
 from gateway.index import keys
 from gateway.index.connection import Connection
-from gateway.index.journal_feed import JournalFeed, ReplayGap
+from gateway.index.journal_feed import JournalFeed, ReplayGap, RestoreClaim
 from gateway.journal.chain import Link
 from gateway.journal.dump import state_rows
 from gateway.journal.failures import JournalBlocked
@@ -40,16 +40,18 @@ class Rebuilt:
         self._around = around
         self.connection = scratch
         self._feed = JournalFeed(scratch)
+        self._claim = RestoreClaim(token="fsck")  # nobody else writes there
         self.sequence = 0
 
     async def rebuild(self, chain: Sequence[Link], last: int) -> None:
         """Restore the newest snapshot and replay the nodes' journal up to `last`. Raises JournalBlocked, ReplayGap."""
         around = self._around
-        after = await restore_newest(self._feed, self.connection, around.client, around.addresses)
+        await self._feed.begin_restore(self._claim)
+        after = await restore_newest(self._feed, self._claim, around.client, around.addresses)
         self.sequence = after
         async with aclosing(journal_entries(around, chain, after, last)) as pages:
             async for page in pages:
-                self.sequence = await self._feed.replay(page)
+                self.sequence = await self._feed.replay(page, self._claim)
 
     async def follow(self) -> None:
         """Replay what has come meanwhile, before the live index's stream forgets it. Raises as `bring_to`."""
@@ -57,7 +59,7 @@ class Rebuilt:
         while more:
             entries = await self._around.feed.entries(self.sequence, _STREAM_PAGE)
             if entries:
-                self.sequence = await self._feed.replay(entries)
+                self.sequence = await self._feed.replay(entries, self._claim)
             more = len(entries) == _STREAM_PAGE
 
     async def bring_to(self, sequence: int) -> None:
@@ -67,7 +69,7 @@ class Rebuilt:
             entries = await self._around.feed.entries(self.sequence, limit)
             if not entries:
                 raise ReplayGap(f"entry {self.sequence + 1} is no longer in the index's stream")
-            self.sequence = await self._feed.replay(entries)
+            self.sequence = await self._feed.replay(entries, self._claim)
 
 
 async def check_index(around: Surroundings, rebuilt: Rebuilt, chain: Sequence[Link], report: Report) -> bool:

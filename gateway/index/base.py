@@ -32,6 +32,8 @@ _REFUSALS: dict[bytes, type[errors.IndexRefusal]] = {
         errors.UserChanged,
         errors.UserOwnsBuckets,
         errors.KmsKeyChanged,
+        errors.TargetExists,
+        errors.NoSuchTarget,
     )
 }
 

@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 import hiredis
 
 from gateway.index import keys
+from gateway.index.cause import packed_cause
 from gateway.index.discovery import DEFAULT_PORT, Locate, Place, locator
 from gateway.index.errors import IndexFault, IndexNotOpen, IndexUnavailable
 from gateway.index.pipe import Argument, Pipe, PipeLost
@@ -199,6 +200,8 @@ class Connection:
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]
     ) -> tuple[Any, int, str]:
         """The script's reply, the number of the change that it has to wait for, the incarnation that it ran on."""
+        if script.takes_cause:
+            arguments = (*arguments, packed_cause())
         pipe = await self._open_pipe()
         reply = await pipe.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):

@@ -65,6 +65,14 @@ class ObjectLocked(IndexRefusal):
     """A retention period or a legal hold keeps the version."""
 
 
+class TargetExists(IndexRefusal):
+    """A target of events has this name already."""
+
+
+class NoSuchTarget(IndexRefusal):
+    """No target of events has this name."""
+
+
 class VersioningRequired(IndexRefusal):
     """The bucket's object lock needs versioning, which therefore cannot be suspended or is missing."""
 

@@ -1,17 +1,20 @@
 """The journal's books on the index server: the stream of entries, how far it is durable, for whom it is open.
 
-An entry is what one change did, `[format, number, time (ms), kind, [[command, argument, …], …]]` in msgpack, made in
-`commit_change` (prelude.lua). Its commands write resulting values; applied in the order of their numbers, as often as
-one likes, they lead to the same state. Who makes entries durable, and when an index is open, is gateway/journal's.
+An entry is what one change did, `[format, number, time (ms), kind, [[command, argument, …], …], cause]` in msgpack,
+made in `commit_change` (prelude.lua). Its commands write resulting values; applied in the order of their numbers, as
+often as one likes, they lead to the same state. The cause (cause.py) is missing in entries of earlier releases. Who
+makes entries durable, and when an index is open, is gateway/journal's.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.index import keys
 from gateway.index.connection import Connection
-from gateway.index.errors import IndexFailure, IndexNotOpen
+from gateway.index.errors import IndexFailure
+from gateway.index.pipe import Argument
 from gateway.index.scripts import load_script
 from gateway.index.server_identity import read_identity
 
@@ -23,6 +26,8 @@ _SET_SEGMENT = load_script("journal_set_segment")
 _OPEN = load_script("journal_open")
 _REPLAY = load_script("journal_replay")
 _LEASE = load_script("recovery_lease")
+_BEGIN_RESTORE = load_script("begin_restore")
+_LOAD = load_script("load_restored")
 
 _KEYS_A_PAGE = 1000
 _REPLAY_BYTES = 1024 * 1024
@@ -48,6 +53,14 @@ class JournalState:
     restored: int | None  # how far the restoring of an index has come; None: none is being restored
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreClaim:
+    """By what the index server tells the writes of the recovery that goes on from those of one that lost its lease."""
+
+    token: str  # never used twice
+    old_epoch: int | None = None  # the journal's, as the recovery found it; None: any
+
+
 class JournalFeed:
     """Over a guarded connection to ship, over one without a guard to recover. Raises IndexUnavailable, IndexFault."""
 
@@ -60,7 +73,7 @@ class JournalFeed:
         names = ("opened", "incarnation", "epoch", "segment", "watermark")
         opened, incarnation, epoch, segment, watermark = await self._connection.command("HMGET", keys.journal(), *names)
         sequence = await self._connection.command("GET", keys.sequence())
-        restored = await self._connection.command("GET", keys.restored())
+        restored = await self._connection.command("HGET", keys.restored(), "sequence")
         return JournalState(
             identity=identity,
             is_master=is_master,
@@ -72,6 +85,10 @@ class JournalFeed:
             sequence=None if sequence is None else int(sequence),
             restored=None if restored is None else int(restored),
         )
+
+    async def watermark(self) -> int:
+        """Every change up to it is durable."""
+        return int(await self._connection.command("HGET", keys.journal(), "watermark") or 0)
 
     async def entries(self, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Up to `limit` entries that follow change `after` without a gap, by number; none where the next is missing."""
@@ -102,11 +119,13 @@ class JournalFeed:
         segment: bytes,
         watermark: int,
         old_epoch: int | None = None,
+        token: str = "",
     ) -> bool:
         """Open the index to clients, as the last step of a recovery.
 
-        False, and nothing is done, when the epoch is no longer `old_epoch`: another recovery came first. Raises
-        IndexNotOpen when the index ends before `watermark`: the server was emptied meanwhile.
+        False, and nothing is done, when the epoch is no longer `old_epoch`, or what was restored was not restored under
+        `token` (empty: any): another recovery came first. Raises IndexNotOpen when the index ends before `watermark`:
+        the server was emptied meanwhile.
         """
         names = (
             keys.journal(),
@@ -116,32 +135,36 @@ class JournalFeed:
             keys.journal_stream(),
         )
         expected = "" if old_epoch is None else old_epoch
-        arguments = (identity, incarnation, epoch, segment, watermark, expected)
+        arguments = (identity, incarnation, epoch, segment, watermark, expected, token)
         return bool(await self._connection.transient(_OPEN, names, arguments))
 
-    async def replay(self, entries: Sequence[tuple[int, bytes]]) -> int:
+    async def replay(self, entries: Sequence[tuple[int, bytes]], claim: RestoreClaim) -> int:
         """Apply entries, in order, that the index does not have yet; returns the number of its last change.
 
-        Raises ReplayGap when there is a gap between them, or between the index and them.
+        Raises ReplayGap when there is a gap between them, or between the index and them; IndexNotOpen when there is no
+        index, or another recovery restores or has opened it.
         """
-        names = (keys.sequence(), keys.restored())
+        names = (keys.journal(), keys.sequence(), keys.restored())
+        claimed = (claim.token, "" if claim.old_epoch is None else claim.old_epoch)
         sequence, first = 0, 0
         while first < len(entries) or not entries:
             batch = _batch(entries, first)
             first += max(len(batch), 1)
-            gap, sequence = await self._connection.transient(_REPLAY, names, batch)
+            gap, sequence = await self._connection.transient(_REPLAY, names, (*claimed, *batch))
             if gap:
                 raise ReplayGap(f"the index ends with change {sequence}, the journal goes on behind a gap")
             if not entries:
                 break
         return sequence
 
-    async def begin_restore(self) -> None:
-        """Empty the index, all but the node table, and close it to clients until `open`."""
-        # Without it every script says NOTOPEN, also to those whose sockets are still open.
-        await self._connection.command("UNLINK", keys.sequence())
-        await self._connection.command("HDEL", keys.journal(), "opened")
-        await self._connection.command("SET", keys.restored(), 0)
+    async def begin_restore(self, claim: RestoreClaim) -> None:
+        """Empty the index, all but the node table, and close it to clients until `open`.
+
+        From now on only this claim can fill it. Raises IndexNotOpen when another recovery came first.
+        """
+        names = (keys.journal(), keys.sequence(), keys.restored())
+        expected = "" if claim.old_epoch is None else claim.old_epoch
+        await self._connection.transient(_BEGIN_RESTORE, names, (claim.token, expected))
         kept = {name.encode() for name in (keys.nodes(), keys.restored(), keys.recovery_lease(), keys.journal())}
         cursor: Any = b"0"
         while True:
@@ -149,14 +172,25 @@ class JournalFeed:
                 "SCAN", cursor, "MATCH", keys.everything(), "COUNT", _KEYS_A_PAGE
             )
             if doomed := [name for name in names if name not in kept]:
-                await self._connection.command("UNLINK", *doomed)
+                await self.load([("UNLINK", *doomed)], claim)
             if cursor == b"0":
                 return
 
-    async def end_restore(self, sequence: int) -> None:
-        """Say that what was loaded stands for the index after this change: `replay` goes on from there."""
-        if await self._connection.command("SET", keys.restored(), sequence, "XX") is None:
-            raise IndexNotOpen("the index server was emptied while a snapshot was loaded")
+    async def load(self, commands: Iterable[tuple[Argument, ...]], claim: RestoreClaim) -> None:
+        """Execute commands that write into an index that is restored, all at once.
+
+        Raises IndexNotOpen when another recovery came first, or the server was emptied meanwhile.
+        """
+        await asyncio.gather(
+            *(self._connection.transient(_LOAD, (keys.restored(),), (claim.token, *words)) for words in commands)
+        )
+
+    async def end_restore(self, sequence: int, claim: RestoreClaim) -> None:
+        """Say that what was loaded stands for the index after this change: `replay` goes on from there.
+
+        Raises as `load`.
+        """
+        await self.load([("HSET", keys.restored(), "sequence", sequence)], claim)
 
     async def try_recovery_lease(self, holder: str, *, ttl_ms: int) -> bool:
         """Take or renew the right to recover the index; False while another process has it."""

@@ -50,7 +50,10 @@ def journal(partition: int = 0) -> str:
 
 
 def restored(partition: int = 0) -> str:
-    """String: the number of the last change restored; exists in place of `sequence` while an index is restored."""
+    """Hash: `sequence`, the number of the last change restored, and `token`, who alone may write meanwhile.
+
+    Exists in place of the sequence while an index is restored.
+    """
     return _name(partition, "restored")
 
 
@@ -199,9 +202,44 @@ def kms_keys() -> str:
     return _name(0, "kms-keys")
 
 
+def event_targets() -> str:
+    """Hash: name of a target of events -> record, see `event_targets.EventTarget`."""
+    return _name(0, "event-targets")
+
+
+def event_cursors() -> str:
+    """Hash: name of a target of events -> how far it has been told, see `event_targets.EventCursor`."""
+    return _name(0, "event-cursors")
+
+
+def event_failures() -> str:
+    """Hash: name of a target of events -> why it is not being told at the moment."""
+    return _name(0, "event-failures")
+
+
+def bucket_of_objects(name: bytes) -> str | None:
+    """The bucket whose `objects` this is the name of, None for any other key."""
+    return name[len(_OBJECTS_PREFIX) :].decode() if name.startswith(_OBJECTS_PREFIX) else None
+
+
+def bucket_of_record(name: bytes) -> str | None:
+    """The bucket whose `bucket` this is the name of, None for any other key."""
+    return name[len(_BUCKET_PREFIX) :].decode() if name.startswith(_BUCKET_PREFIX) else None
+
+
 def worker_lease(name: str) -> str:
     """String with a time to live: who runs the background work of this name."""
     return _name(0, f"worker:{name}")
+
+
+def explanations(partition: int = 0) -> str:
+    """Hash with a time to live: request id -> why the request was refused, see `gateway.explanations`."""
+    return _name(partition, "explanations")
+
+
+def explanation_times(partition: int = 0) -> str:
+    """Sorted set with a time to live: request ids of `explanations` by the time (ms) of the refusal."""
+    return _name(partition, "explanation-times")
 
 
 _NO_STATE = frozenset(
@@ -218,8 +256,13 @@ _NO_STATE = frozenset(
         orphan_sweep,
         repairs_taken,
         repair_progress,
+        explanations,
+        explanation_times,
+        event_failures,
     )
 )
+_OBJECTS_PREFIX = objects("").encode()
+_BUCKET_PREFIX = bucket("").encode()
 _WORKER_LEASES = worker_lease("").encode()
 _LEXICAL = frozenset(name().encode() for name in (buckets, owned_buckets, trash))
 _LEXICAL_PREFIXES = (objects("").encode(), uploads("").encode())

@@ -21,6 +21,9 @@ local STREAM, PENDING = BESIDE .. 'journal-stream', BESIDE .. 'pending'
 
 local ENTRY_FORMAT = 1
 
+-- Why the script runs (cause.py), '' for nobody's wish: stands behind all other arguments, of which it is none.
+local CAUSE = table.remove(ARGV)
+
 -- nil where this server is empty: wiped, or one on which the index was never opened.
 local sequence = tonumber(call('GET', SEQUENCE) or nil)
 -- The number of the last change of this script, and of the last undurable one that it has looked at.
@@ -73,7 +76,8 @@ local function commit_change(change)
   for _, command in ipairs(change.effects) do
     call(unpack(command))
   end
-  local entry = cmsgpack.pack({ ENTRY_FORMAT, sequence, now_ms(), change.kind, change.effects })
+  -- Replay looks at no more than the effects; what is appended to an entry tells readers of the journal more.
+  local entry = cmsgpack.pack({ ENTRY_FORMAT, sequence, now_ms(), change.kind, change.effects, CAUSE })
   call('XADD', STREAM, number .. '-0', 'e', entry)
   call('ZADD', PENDING, number, '')
   for _, subject in ipairs(change.subjects) do

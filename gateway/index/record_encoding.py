@@ -144,8 +144,8 @@ def decode_bucket(name: str, fields: Sequence[bytes]) -> BucketRecord:
     try:
         count = len(_FIXED_BUCKET_FIELDS)
         format_number, bucket_id, owner, created_ms, region, versioning, objects, size = fields[:count]
-        quota_bytes, quota_objects, *configs = fields[count:]
         check_format(int(format_number))
+        quota_bytes, quota_objects, *configs = fields[count:]
         return BucketRecord(
             name=name,
             bucket_id=int(bucket_id),
@@ -172,13 +172,15 @@ def _carried_configs(documents: Sequence[bytes | None]) -> Mapping[str, bytes]:
 def encode_user(user: UserRecord) -> bytes:
     """A user without its revision, which the script puts before it: 8 bytes, big-endian."""
     keys = [[key.access_key, key.sealed_secret, key.created_ms] for key in user.access_keys]
-    return pack_record((user.user_id, user.name, user.display_name, user.email, user.created_ms, keys))
+    fields = (user.user_id, user.name, user.display_name, user.email, user.created_ms, keys)
+    # A release that knows no policies must refuse a user who has one, and not take it for one without.
+    return pack_record((*fields, user.policy) if user.policy else fields)
 
 
 def decode_user(data: bytes) -> UserRecord:
     """A value of the `users` hash. Raises UnsupportedFormat, CorruptRecord."""
     try:
-        user_id, name, display_name, email, created_ms, keys = unpack_record(data[_REVISION_SIZE:])
+        user_id, name, display_name, email, created_ms, keys, *later = unpack_record(data[_REVISION_SIZE:])
         return UserRecord(
             user_id=user_id,
             name=name,
@@ -192,9 +194,16 @@ def decode_user(data: bytes) -> UserRecord:
                 ]
             ),
             revision=int.from_bytes(data[:_REVISION_SIZE]),
+            policy=_only(later, ""),
         )
     except DECODE_ERRORS as error:
         corrupt("user", data, error)
+
+
+def _only(later: Sequence[str], default: str) -> str:
+    """The one field that older records lack. Raises ValueError for more than that."""
+    (value,) = later or (default,)
+    return value
 
 
 def encode_extents(extents: Sequence[Extent]) -> bytes:

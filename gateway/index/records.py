@@ -26,6 +26,8 @@ CARRIED_CONFIGS = (
     "cors",
     "lifecycle",
     "redundancy",
+    "logging",
+    "tagging",
 )
 NO_CONFIGS: Mapping[str, bytes] = MappingProxyType({})
 
@@ -202,6 +204,7 @@ class UserRecord:
     created_ms: int
     access_keys: tuple[AccessKey, ...] = ()
     revision: int = 0
+    policy: str = ""  # the identity policy as it was put; empty where there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

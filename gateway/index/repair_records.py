@@ -49,6 +49,7 @@ class RepairReason(IntFlag):
     MISPLACED = 32  # all copies in one zone, though there are more
     REBALANCE = 64
     SURPLUS = 128
+    STRAY = 256  # nodes that the record does not name may have it: of a write that turned away from them
 
 
 class RepairClass(IntEnum):

@@ -19,6 +19,8 @@ class Script:
     name: str
     text: str
     digest: str
+    takes_cause: bool = False
+    """Whether it wants to be told, behind its arguments, why it runs (cause.py)."""
 
 
 def load_script(name: str) -> Script:
@@ -33,7 +35,7 @@ def load_script(name: str) -> Script:
         body = ["local function script()", *body, "end", _read("epilogue")]
     text = "\n".join([*flags, *[_read(name) for name in names], *body])
     digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return Script(name=name, text=text, digest=digest)
+    return Script(name=name, text=text, digest=digest, takes_cause="prelude" in names)
 
 
 def _read(name: str) -> str:

@@ -9,6 +9,8 @@ a change is under way knows as little of its outcome as with `maybe_applied`.
 """
 
 from gateway.index.buckets import BucketIndex
+from gateway.index.event_targets import EventTargetIndex
+from gateway.index.explanations import ExplanationIndex
 from gateway.index.index_walk import WalkIndex
 from gateway.index.kms_keys import KmsKeyIndex
 from gateway.index.listing import ListingIndex
@@ -35,5 +37,7 @@ class Index(
     NodeStateIndex,
     WalkIndex,
     UndeleteIndex,
+    ExplanationIndex,
+    EventTargetIndex,
 ):
     """The index over one connection (`connection.connect`). Any number of tasks may use it at once."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import structlog
 
 from gateway.journal.snapshot_format import Manifest, SnapshotDamaged, newest, pack_manifest, unpack_manifest
-from storagenode.client import NodeClient, NodeError
+from storagenode.client import NodeClient, NodeError, node_at
 
 _PREFIX = "snapshot-"
 
@@ -41,7 +41,7 @@ async def put_everywhere(client: NodeClient, nodes: Mapping[str, str], manifest:
 
     async def put(node_id: str, address: str) -> str | None:
         try:
-            await client.journal.put_manifest(address, name, body)
+            await client.journal.put_manifest(node_at(node_id, address), name, body)
         except NodeError as error:
             _log.warning("manifest not stored", node=node_id, snapshot=manifest.snapshot_id, error=str(error))
             return None
@@ -56,7 +56,7 @@ async def drop_everywhere(client: NodeClient, nodes: Mapping[str, str], snapshot
 
     async def drop(node_id: str, address: str) -> bool:
         try:
-            await client.journal.drop_manifest(address, _PREFIX + snapshot_id)
+            await client.journal.drop_manifest(node_at(node_id, address), _PREFIX + snapshot_id)
         except NodeError as error:
             _log.warning("manifest not dropped", node=node_id, snapshot=snapshot_id, error=str(error))
             return False
@@ -67,7 +67,7 @@ async def drop_everywhere(client: NodeClient, nodes: Mapping[str, str], snapshot
 
 async def _ask(client: NodeClient, node_id: str, address: str) -> dict[str, Manifest] | None:
     try:
-        documents = await client.journal.manifests(address)
+        documents = await client.journal.manifests(node_at(node_id, address))
     except NodeError as error:
         _log.warning("node not asked for its snapshots", node=node_id, error=str(error))
         return None

@@ -10,7 +10,8 @@ Along the chain epochs rise.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.journal.incarnation import begins_incarnation, counter_of, is_founding
+from gateway.journal.failures import TwoJournals
+from gateway.journal.incarnation import begins_incarnation, counter_of, is_founding, journal_of
 from storagenode.journal_protocol import JournalStatus, Seal, SegmentHeader, SegmentStatus
 
 Statuses = Mapping[str, JournalStatus]
@@ -104,6 +105,31 @@ def may_be_founded(statuses: Statuses) -> bool:
     if counter_of(highest_epoch(statuses)) or not all(is_founding(header) for header in headers):
         return False
     return not any(view.is_readable for view in views_of(statuses).values())
+
+
+def require_one_journal(views: Mapping[str, SegmentView], known: SegmentHeader | None) -> None:
+    """Raises TwoJournals where segments tell of more than one, be they of the chain or not.
+
+    A founding segment that nobody used tells of nothing but an attempt. `known` is the segment that Redis names.
+    """
+    nodes: dict[str, set[str]] = {}
+    ends: dict[str, int] = {}
+    if known is not None:
+        name = journal_of(known.incarnation)
+        nodes[name], ends[name] = set(known.nodes), known.first_sequence - 1
+    for view in views.values():
+        if view.is_member or not is_founding(view.header):
+            name = journal_of(view.header.incarnation)
+            nodes.setdefault(name, set()).update(view.holders)
+            ends[name] = max(ends.get(name, 0), view.end)
+    if len(nodes) > 1:
+        here = "" if known is None else journal_of(known.incarnation)
+        told = [
+            f"{name or 'without a name'}{' (of this index)' if known is not None and name == here else ''} "
+            f"up to entry {ends[name]} on {', '.join(sorted(nodes[name]))}"
+            for name in sorted(nodes)
+        ]
+        raise TwoJournals(f"there are two journals, neither is gone on with: {'; '.join(told)}")
 
 
 def newest_member(views: Mapping[str, SegmentView], known: SegmentHeader | None) -> SegmentView | None:

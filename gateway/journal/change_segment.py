@@ -24,6 +24,10 @@ Why it is safe:
   proposer finds the old one unsealed, its entries still there. After some accepts: the next proposer meets the seal,
   or does not and then it was not on W nodes and never will be, since it has promised them away. After W accepts,
   before Redis is told: the next proposer follows the seal, finds an empty segment at the end and goes on from it.
+- *Two journals are never mixed.* Paxos agrees within one journal, and that there is one only is founding.py's to make
+  sure. Where that failed, for want of nodes that could be asked, incarnations of the two have different journals in
+  their names, and whoever sees segments of both stops (`require_one_journal`): before it asks for promises where that
+  can be seen by then, and again among the nodes that promised, which are all that a new segment may lie on.
 - *A node that lost its copy does not vote*: only nodes that hold the segment are counted, and silence about a seal
   from a damaged one counts for nothing (unless every node answered and none knows of a later segment).
 """
@@ -43,6 +47,7 @@ from gateway.journal.chain import (
     may_be_founded,
     missing_nodes,
     newest_member,
+    require_one_journal,
     views_of,
     visible_end,
 )
@@ -114,7 +119,9 @@ class SegmentChanger:
         purpose = _Purpose(
             name="roll", known=mine, check=check, begin=lambda last, _epoch, _end: (last.incarnation, last.opened_at)
         )
-        end = visible_end(views_of(await self.survey()), mine)
+        views = views_of(await self.survey())
+        require_one_journal(views, mine)
+        end = visible_end(views, mine)
         if end is not None:
             check(end.header)
         return await self._change(purpose)
@@ -125,21 +132,28 @@ class SegmentChanger:
             name="recovery",
             known=known,
             check=lambda _last: None,
-            begin=lambda _last, epoch, end: (incarnation.opened(identity, epoch), end),
+            begin=lambda last, epoch, end: (_opened(identity, epoch, last), end),
         )
         return await self._change(purpose)
 
     async def found(self, identity: str, sequence: int) -> None:
         """Plant the empty segment from which a new cluster's journal grows behind `sequence`.
 
-        Raises RaceLost when there is a journal already.
+        Raises RaceLost when there is a journal already, JournalBlocked when a node is silent that might know of one.
         """
         survey = await self.survey()
-        epoch = incarnation.founding_epoch_above(highest_epoch(survey), self._random_bits(32))
+        if not may_be_founded(survey):  # nodes that came later know of a journal
+            raise RaceLost("there is a journal already")
+        try:
+            epoch = incarnation.founding_epoch_above(highest_epoch(survey), self._random_bits(32))
+        except ValueError as error:
+            raise JournalBlocked(str(error)) from error
         statuses = await self._promise(epoch)
         if not may_be_founded(statuses):
             raise RaceLost("the journal was founded meanwhile")
-        name = incarnation.founded(identity, epoch)
+        if silent := [node.node_id for node in self._roster.nodes() if not (node.removed or node.node_id in statuses)]:
+            raise JournalBlocked(f"storage nodes that may have a journal do not answer: {', '.join(silent)}")
+        name = incarnation.founded(identity, epoch, f"{self._random_bits(64):016x}")
         await self._create(self._header(epoch, sequence + 1, name, sequence, statuses))
 
     async def survey(self) -> Statuses:
@@ -150,6 +164,7 @@ class SegmentChanger:
     async def _change(self, purpose: _Purpose) -> Changed:
         epoch, statuses = await self._promised(await self.survey())
         views = views_of(statuses)
+        require_one_journal(views, purpose.known)
         last = await self._find_last(epoch, statuses, views, purpose.known)
         purpose.check(last.header)
         first, end = last.durable + 1, last.end
@@ -296,6 +311,10 @@ class SegmentChanger:
         addresses = {node.node_id: node.address for node in self._roster.nodes() if node.node_id in statuses}
         link = Link(header=header, end_sequence=end)
         return Changed(header=header, end=end, chain=(*chain, link), addresses=addresses)
+
+
+def _opened(identity: str, epoch: int, last: SegmentHeader) -> str:
+    return incarnation.opened(identity, epoch, incarnation.journal_of(last.incarnation))
 
 
 def _only_statuses(answers: Mapping[str, JournalStatus | NodeError]) -> Statuses:

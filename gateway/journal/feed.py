@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.index.journal_feed import JournalState
+from gateway.index.journal_feed import JournalState, RestoreClaim
 
 
 class Feed(Protocol):
@@ -26,13 +26,14 @@ class Feed(Protocol):
         segment: bytes,
         watermark: int,
         old_epoch: int | None = None,
+        token: str = "",
     ) -> bool: ...
 
-    async def replay(self, entries: Sequence[tuple[int, bytes]]) -> int: ...
+    async def replay(self, entries: Sequence[tuple[int, bytes]], claim: RestoreClaim) -> int: ...
 
-    async def begin_restore(self) -> None: ...
+    async def begin_restore(self, claim: RestoreClaim) -> None: ...
 
-    async def end_restore(self, sequence: int) -> None: ...
+    async def end_restore(self, sequence: int, claim: RestoreClaim) -> None: ...
 
     async def try_recovery_lease(self, holder: str, *, ttl_ms: int) -> bool: ...
 

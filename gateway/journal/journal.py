@@ -15,7 +15,7 @@ import structlog
 from gateway.index.errors import IndexFailure, IndexNotOpen, IndexUnavailable
 from gateway.index.journal_feed import JournalState
 from gateway.journal.change_segment import SegmentChanger
-from gateway.journal.failures import JournalBlocked, RaceLost, Superseded
+from gateway.journal.failures import JournalBlocked, RaceLost, Superseded, TwoJournals
 from gateway.journal.feed import Feed
 from gateway.journal.nodes import JournalNodes, Roster
 from gateway.journal.placing import Placing
@@ -27,6 +27,9 @@ from storagenode.journal_protocol import SegmentHeader, pack_header, unpack_head
 
 LONGEST_PAUSE_S = 0.15
 """Before a process rolls: several notice at once, and one is enough. Drawn at random below this."""
+
+FOLLOW_S = 0.5
+"""For another process that is ending the segment, to name the next one: some fsyncs in a row on a slow disk."""
 
 RETRY_S = 0.3
 """After something that stands in the way."""
@@ -77,6 +80,7 @@ class Journal:
         self._random = random
         self._condition = JournalCondition(phase=Phase.OPENING, reason="the journal is being looked for")
         self._blocked_in_a_row = 0
+        self._rolls_in_a_row = 0  # that brought no entry home
         self._opened = asyncio.Event()
         self._superseded: set[str] = set()
         self._incarnation = ""
@@ -117,6 +121,12 @@ class Journal:
         except TimeoutError:
             raise IndexUnavailable(f"the index is not open: {self.condition.reason}", maybe_applied=False) from None
 
+    async def check_open(self) -> None:
+        """Ask the server now, as a request would. Raises IndexNotOpen, IndexUnavailable, IndexFault."""
+        if (await self._feed.read_state()).sequence is None:
+            self.not_open()
+            raise IndexNotOpen("the index server holds no index")
+
     def admit(self) -> None:
         """See Durability."""
         condition = self.condition
@@ -126,7 +136,7 @@ class Journal:
     def recognise(self, incarnation: str) -> None:
         """See Durability."""
         if incarnation in self._superseded:
-            raise IndexNotOpen(f"another server has taken over the index ({incarnation})")
+            raise IndexNotOpen(f"the index was abandoned, another server or journal has taken over ({incarnation})")
 
     def not_open(self) -> None:
         """A call found the index not open: the loop is to find out now and not at its next tick."""
@@ -151,6 +161,8 @@ class Journal:
             ) from None
 
     def _on_durable(self, watermark: int) -> None:
+        if watermark > self._watermark:
+            self._rolls_in_a_row = 0
         self._watermark = watermark
         waiters = self._waiters.get(self._incarnation, [])
         while waiters and waiters[0][0] <= watermark:
@@ -227,13 +239,19 @@ class Journal:
         self._adopt(header, state)
         try:
             heard = await require_unfenced(header, self._nodes, self._roster)
-            if heard < len(header.nodes) - header.quorum + 1:
-                raise JournalBlocked(f"{heard} of the {len(header.nodes)} nodes of the journal answer")
+            if len(heard) < len(header.nodes) - header.quorum + 1:
+                raise JournalBlocked(f"{len(heard)} of the {len(header.nodes)} nodes of the journal answer")
             await self._ship(header, state)
-        except (Fenced, SegmentEnded, BetterSet):
+        except BetterSet:
             await self._roll(header)
+        except (Fenced, SegmentEnded):
+            if not await self._is_followed(header):
+                await self._roll(header)
         except SegmentChanged:
             pass
+        except TwoJournals as error:
+            self._abandon(header, str(error))
+            raise
 
     def _adopt(self, header: SegmentHeader, state: JournalState) -> None:
         if header.incarnation != self._incarnation:
@@ -242,7 +260,8 @@ class Journal:
             self._incarnation, self._watermark = header.incarnation, 0
         if self._connection.incarnation not in ("", header.incarnation):
             self._connection.drop("the index was opened anew")
-        self._on_durable(max(self._watermark, state.watermark))
+        # A segment begins behind what is on W nodes of the one before, and is named only once that is agreed on.
+        self._on_durable(max(self._watermark, state.watermark, header.first_sequence - 1))
 
     async def _ship(self, header: SegmentHeader, state: JournalState) -> None:
         shipping = Shipping(
@@ -256,28 +275,48 @@ class Journal:
         )
         self._shipping = shipping
         self._say(Phase.OPEN)
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             await shipping.run()
         finally:
             self._shipping = None
+            if clock() - began > LONGEST_RETRY_S:
+                self._rolls_in_a_row = 0
+
+    async def _is_followed(self, header: SegmentHeader) -> bool:
+        """Leave whoever ends the segment some time to name the next one; whether it did. It may have died over it."""
+        ends_at = asyncio.get_running_loop().time() + FOLLOW_S
+        while asyncio.get_running_loop().time() < ends_at:
+            if (await self._feed.read_state()).epoch != header.epoch:
+                return True
+            await asyncio.sleep(SOON_S)
+        return False
 
     async def _roll(self, header: SegmentHeader) -> None:
-        await asyncio.sleep(LONGEST_PAUSE_S * self._random())
+        # Where disks are slow a roll takes longer than the pause: each would end what another has just begun, for ever.
+        longest_s = min(LONGEST_PAUSE_S * 2 ** min(self._rolls_in_a_row, 8), LONGEST_RETRY_S)
+        await asyncio.sleep(longest_s * self._random())
         state = await self._feed.read_state()
         if state.epoch != header.epoch:
             return
+        self._rolls_in_a_row += 1
         try:
             changed = await self._changer.roll(header)
-        except Superseded as error:
-            _log.error("this index was superseded", reason=str(error))
-            self._superseded.add(header.incarnation)
-            self._connection.drop("another server has taken over the index")
-            self._fail_waiters("another server has taken over the index")
+        except (Superseded, TwoJournals) as error:
+            self._abandon(header, str(error))
             raise
         except RaceLost:
             await asyncio.sleep(LONGEST_PAUSE_S * self._random())
             return
         await self._tell_index(changed.header)
+
+    def _abandon(self, header: SegmentHeader, reason: str) -> None:
+        """Answer nothing from this incarnation any more, until the recovery finds that it may go on."""
+        _log.error("this index is abandoned", incarnation=header.incarnation, reason=reason)
+        self._superseded.add(header.incarnation)
+        self._connection.drop(reason)
+        self._fail_waiters(reason)
 
     async def _tell_index(self, header: SegmentHeader) -> None:
         """Unless a later segment is known there already, or the index belongs to another incarnation by now."""

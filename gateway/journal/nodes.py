@@ -16,7 +16,7 @@ _Answer = TypeVar("_Answer")
 
 
 class JournalNodes(Protocol):
-    """The calls of `storagenode.client.NodeJournal` that are used here, under its contract; `address` is host:port."""
+    """The calls of `storagenode.client.NodeJournal` that are used here, under its contract, so for `address` too."""
 
     async def status(self, address: str) -> JournalStatus: ...
 
@@ -45,6 +45,7 @@ class JournalNode(Candidate):
     """One storage node as the node table has it. All weigh the same: the journal's load is spread by number."""
 
     address: str
+    """As the calls take it, with the node's id: another node at its address speaks for itself alone."""
     live: bool
     accepting: bool
     """Neither draining nor full nor stopping."""
@@ -52,6 +53,8 @@ class JournalNode(Candidate):
     """It counts among those that the cluster is made of: it said no goodbye, and is not to leave."""
     suspect: bool
     """It failed a moment ago."""
+    removed: bool = False
+    """An administrator took it out of the cluster."""
 
 
 class Roster(Protocol):

@@ -5,11 +5,13 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.index.connection import Connection, connect
-from gateway.index.journal_feed import JournalFeed
+from gateway.index.journal_feed import JournalFeed, RestoreClaim
 from gateway.index.store import Index
 from gateway.journal.change_segment import SegmentChanger
+from gateway.journal.founding import SETTLED_AFTER_S
 from gateway.journal.journal import Journal
 from gateway.journal.nodes import JournalNode
 from gateway.journal.placing import Placing
@@ -18,7 +20,9 @@ from gateway.journal.recovery import Recovery
 from gateway.journal.restore import restore_newest
 from gateway.placement.membership import Membership
 from gateway.settings import GatewaySettings
-from storagenode.client import NodeClient
+from storagenode.client import NodeClient, node_at
+
+_FOREVER_MS = 1 << 47
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +53,12 @@ class MembershipRoster:
                 node_id=node.node_id,
                 zone=node.zone,
                 weight=1.0,
-                address=node.address,
+                address=node_at(node.node_id, node.address),
                 live=node.live,
                 accepting=node.accepting,
                 expected=not (node.stopped or node.draining or node.removed),
                 suspect=self._membership.suspects(node.node_id),
+                removed=node.removed,
             )
             for node in (*self._membership.nodes(), *self._membership.removed_nodes())
         ]
@@ -115,12 +120,12 @@ def _make_journal(
     changer = SegmentChanger(client.journal, roster, placing, random_bits=secrets.randbits)
     raw_feed = JournalFeed(raw)
 
-    async def restore(say: Callable[[str], None]) -> int:
+    async def restore(say: Callable[[str], None], claim: RestoreClaim) -> int:
         def progress(made: Progress) -> None:
             share = 100 * made.done // made.total if made.total else 100
             say(f"{made.stage.value}: {share} %")
 
-        return await restore_newest(raw_feed, raw, client, _live(membership), progress=progress)
+        return await restore_newest(raw_feed, claim, client, _live(membership), progress=progress)
 
     recovery = Recovery(
         feed=raw_feed,
@@ -128,7 +133,9 @@ def _make_journal(
         nodes=client.journal,
         roster=roster,
         restore=restore,
+        holds_bytes=partial(holds_bytes, client),
         expected_nodes=settings.expected_nodes,
+        settled_after_s=settled_after_s(settings),
     )
     return Journal(
         connection=guarded,
@@ -141,6 +148,17 @@ def _make_journal(
         timeout_s=settings.journal_timeout_s,
         random=random.random,
     )
+
+
+async def holds_bytes(client: NodeClient, address: str) -> bool:
+    """Whether a node has blobs, or manifests of snapshots. Raises NodeError."""
+    blobs = await client.list(address, after="", before_ms=_FOREVER_MS, limit=1)
+    return bool(blobs) or bool(await client.journal.manifests(address))
+
+
+def settled_after_s(settings: GatewaySettings) -> float:
+    """How long a node that lives may go unheard, at the most, after the node table was lost."""
+    return max(SETTLED_AFTER_S, 2 * settings.node_heartbeat_interval_s)
 
 
 def _live(membership: Membership) -> Mapping[str, str]:

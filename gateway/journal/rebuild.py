@@ -9,14 +9,15 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.index.connection import Connection, connect
-from gateway.index.journal_feed import JournalFeed
+from gateway.index.journal_feed import JournalFeed, RestoreClaim
 from gateway.journal.catalogue import read_manifests
 from gateway.journal.chain import chain_up_to, views_of
 from gateway.journal.change_segment import SegmentChanger
 from gateway.journal.failures import RaceLost
-from gateway.journal.opening import MembershipRoster
+from gateway.journal.opening import MembershipRoster, holds_bytes, settled_after_s
 from gateway.journal.placing import Placing
 from gateway.journal.progress import Progress
 from gateway.journal.recovery import LEASE_TTL_S, Recovery
@@ -95,17 +96,17 @@ class Rebuilder:
         if not await self._feed.try_recovery_lease(self._holder, ttl_ms=int(LEASE_TTL_S * 1000)):
             raise RebuildRefused("another process is opening the index at this moment")
         say("emptying the index")
-        await self._feed.begin_restore()
+        await self._feed.begin_restore(RestoreClaim(token=self._holder))
         await self.recover(say=say)
 
     async def recover(self, *, say: Say) -> None:
         """Open an index that is not open, or wait until another process has. Raises as `run`."""
 
-        async def restore(tell: Say) -> int:
+        async def restore(tell: Say, claim: RestoreClaim) -> int:
             def progress(made: Progress) -> None:
                 tell(f"{made.stage.value}: {100 * made.done // max(made.total, 1)} %")
 
-            return await restore_newest(self._feed, self._raw, self._client, self._addresses, progress=progress)
+            return await restore_newest(self._feed, claim, self._client, self._addresses, progress=progress)
 
         recovery = Recovery(
             feed=self._feed,
@@ -113,7 +114,9 @@ class Rebuilder:
             nodes=self._client.journal,
             roster=MembershipRoster(self._membership),
             restore=restore,
+            holds_bytes=partial(holds_bytes, self._client),
             expected_nodes=self._settings.expected_nodes,
+            settled_after_s=settled_after_s(self._settings),
             holder=self._holder,
         )
         while True:

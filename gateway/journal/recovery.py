@@ -21,12 +21,13 @@ from enum import Enum
 
 import structlog
 
-from gateway.index.errors import IndexFailure
-from gateway.index.journal_feed import JournalState, ReplayGap
-from gateway.journal.chain import Link, chain_up_to, end_of_incarnation, may_be_founded, views_of, visible_end
+from gateway.index.errors import IndexFailure, IndexNotOpen
+from gateway.index.journal_feed import JournalState, ReplayGap, RestoreClaim
+from gateway.journal.chain import Link, chain_up_to, end_of_incarnation, require_one_journal, views_of, visible_end
 from gateway.journal.change_segment import Changed, SegmentChanger
 from gateway.journal.failures import JournalBlocked, RaceLost
 from gateway.journal.feed import Feed
+from gateway.journal.founding import SETTLED_AFTER_S, Founding, HoldsBytes
 from gateway.journal.history import History
 from gateway.journal.incarnation import identity_of
 from gateway.journal.nodes import JournalNodes, Roster
@@ -37,13 +38,8 @@ from storagenode.journal_protocol import SegmentHeader, pack_header, unpack_head
 LEASE_TTL_S = 15.0
 LEASE_PERIOD_S = 4.0
 
-SETTLED_AFTER_S = 3.0
-"""A cluster is founded when its node table has not grown for so long, unless it is told how many nodes to expect."""
-
-POLL_S = 0.1
-
-Restore = Callable[[Callable[[str], None]], Awaitable[int]]
-"""`restore(say)` empties the index and loads the newest snapshot: the sequence to replay after, 0 without one."""
+Restore = Callable[[Callable[[str], None], RestoreClaim], Awaitable[int]]
+"""It empties the index and loads the newest snapshot: the sequence to replay after, 0 without one."""
 
 _log = structlog.get_logger(__name__)
 
@@ -68,19 +64,27 @@ class Recovery:
         nodes: JournalNodes,
         roster: Roster,
         restore: Restore,
+        holds_bytes: HoldsBytes,
         expected_nodes: int = 0,
         settled_after_s: float = SETTLED_AFTER_S,
         holder: str | None = None,
     ) -> None:
-        """`feed` is without a guard; `expected_nodes` 0: unknown."""
+        """`feed` is without a guard; see Founding for the nodes that a new cluster waits for."""
         self._feed = feed
         self._changer = changer
         self._nodes = nodes
         self._roster = roster
         self._restore = restore
-        self._expected_nodes = expected_nodes
-        self._settled_after_s = settled_after_s
+        self._founding = Founding(
+            feed=feed,
+            changer=changer,
+            roster=roster,
+            holds_bytes=holds_bytes,
+            expected_nodes=expected_nodes,
+            settled_after_s=settled_after_s,
+        )
         self._holder = holder or secrets.token_hex(16)
+        self._runs = 0
 
     async def run(self, *, superseded: Collection[str], say: Callable[[str], None]) -> None:
         """Return when the index is open. `superseded` incarnations are known to be forgotten; `say` takes sentences."""
@@ -119,7 +123,9 @@ class Recovery:
             return False
         # Another server has taken over from this one, and nobody restarted it since. Taking the index back from
         # there without being told to would let two servers with clients of their own take it from each other for ever.
-        last = visible_end(views_of(await self._changer.survey()), None)
+        views = views_of(await self._changer.survey())
+        require_one_journal(views, unpack_header(state.segment))
+        last = visible_end(views, None)
         if last is not None and identity_of(last.header.incarnation) == state.identity:
             return True
         raise JournalBlocked("another server has taken over the index from this one: restart it to have it brought up")
@@ -129,12 +135,17 @@ class Recovery:
         await self._roster.refresh()
         if not await self._is_needed(superseded):
             return  # opened by another while we waited for the lease
+        await self._founding.found_if_new(say)
         state = await self._feed.read_state()
         known = unpack_header(state.segment) if state.segment else None
-        await self._found_if_new(state, known, say)
         await self._look_before(state, known)
         changed = await self._changer.recover(state.identity, known)
-        await self._bring_up(state, changed, say)
+        self._runs += 1
+        claim = RestoreClaim(token=f"{self._holder}-{self._runs}", old_epoch=state.epoch)
+        try:
+            await self._bring_up(state, changed, claim, say)
+        except IndexNotOpen as error:
+            raise RaceLost(str(error)) from error
         # Nobody may be shown what this process was slow to bring up, while another brought up more. A later recovery
         # has fenced our segment first and says so in the books last: between the two looks it cannot hide.
         try:
@@ -148,6 +159,7 @@ class Recovery:
             segment=pack_header(changed.header),
             watermark=changed.end,
             old_epoch=state.epoch,
+            token=claim.token,
         ):
             raise RaceLost("another recovery came first")
         _log.info("index opened", incarnation=changed.header.incarnation, sequence=changed.end)
@@ -158,45 +170,15 @@ class Recovery:
         Raises JournalBlocked as far as that can be seen beforehand.
         """
         views = views_of(await self._changer.survey())
+        require_one_journal(views, known)
         last = visible_end(views, known)
         if last is not None:
             await self._compare(state, chain_up_to(views, last.header, last.end))
 
-    async def _found_if_new(self, state: JournalState, known: SegmentHeader | None, say: Callable[[str], None]) -> None:
-        statuses = await self._changer.survey()
-        if not may_be_founded(statuses):
-            return
-        if known is not None:
-            absent = [
-                node.node_id
-                for node in self._roster.nodes()
-                if node.node_id in known.nodes and node.node_id not in statuses
-            ]
-            if absent:
-                raise JournalBlocked(f"the nodes of the journal do not answer: {', '.join(absent)}")
-        await self._wait_for_nodes(say)
-        await self._changer.found(state.identity, state.sequence or 0)
-        if state.sequence:
-            _log.warning("an index without a journal is taken over: take a snapshot soon", sequence=state.sequence)
-
-    async def _wait_for_nodes(self, say: Callable[[str], None]) -> None:
-        """Until all nodes that are expected have registered, or no more seem to come."""
-        clock = asyncio.get_running_loop().time
-        count, since = len(self._roster.nodes()), clock()
-        while True:
-            now = len(self._roster.nodes())
-            if now != count:
-                count, since = now, clock()
-            if self._expected_nodes and count >= self._expected_nodes:
-                return
-            if not self._expected_nodes and count and clock() - since >= self._settled_after_s:
-                return
-            say(f"waiting for storage nodes: {count} of {self._expected_nodes or 'at least 1'} have registered")
-            await asyncio.sleep(POLL_S)
-            await self._roster.refresh()
-
-    async def _bring_up(self, state: JournalState, changed: Changed, say: Callable[[str], None]) -> None:
-        """Give the index everything up to the journal's end. Raises JournalBlocked."""
+    async def _bring_up(
+        self, state: JournalState, changed: Changed, claim: RestoreClaim, say: Callable[[str], None]
+    ) -> None:
+        """Give the index everything up to the journal's end. Raises JournalBlocked, IndexNotOpen."""
         standing = await self._compare(state, changed.chain)
         await self._require_same(state)
         _log.info("index server compared with the journal", holds=standing.value, sequence=state.sequence)
@@ -204,10 +186,10 @@ class Recovery:
             return
         if standing is Standing.PREFIX:
             after = state.sequence or 0
-        elif (after := await self._restore(say)) == 0:
-            await self._feed.begin_restore()  # hides the index from clients until it is whole
-            await self._feed.end_restore(0)
-        await self._replay(after, changed, say)
+        elif (after := await self._restore(say, claim)) == 0:
+            await self._feed.begin_restore(claim)  # hides the index from clients until it is whole
+            await self._feed.end_restore(0, claim)
+        await self._replay(after, changed, claim, say)
 
     async def _require_same(self, state: JournalState) -> None:
         """A fail-over while we looked: what was found of one server must not be done to the other."""
@@ -215,7 +197,7 @@ class Recovery:
         if (now.identity, now.opened, now.incarnation) != (state.identity, state.opened, state.incarnation):
             raise RaceLost("the index server is another by now")
 
-    async def _replay(self, after: int, changed: Changed, say: Callable[[str], None]) -> None:
+    async def _replay(self, after: int, changed: Changed, claim: RestoreClaim, say: Callable[[str], None]) -> None:
         history = History(self._nodes, changed.addresses, changed.chain)
         if after < changed.end and after < history.begins_after:
             raise JournalBlocked(
@@ -225,7 +207,7 @@ class Recovery:
         total, log = changed.end - after, ProgressLog()
         async for page in history.read(after):
             try:
-                done = await self._feed.replay(page)
+                done = await self._feed.replay(page, claim)
             except ReplayGap as error:
                 raise JournalBlocked(f"the journal does not continue the index: {error}") from error
             say(f"replaying the journal: {100 * (done - changed.end + total) // total} %")

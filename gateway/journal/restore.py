@@ -1,7 +1,8 @@
 """Loading the newest usable snapshot into an empty index.
 
-The caller holds the recovery lease. What it gets back is the number of the change after which the journal is to be
-replayed; until that has passed the snapshot's end the index is of no moment that ever was.
+The caller holds the recovery lease, and a claim by which the server refuses what is written after that is lost. What it
+gets back is the number of the change after which the journal is to be replayed; until that has passed the snapshot's
+end the index is of no moment that ever was.
 """
 
 import asyncio
@@ -12,8 +13,7 @@ from contextlib import aclosing
 import structlog
 import xxhash
 
-from gateway.index.connection import Connection
-from gateway.index.journal_feed import JournalFeed
+from gateway.index.journal_feed import JournalFeed, RestoreClaim
 from gateway.journal.catalogue import read_manifests
 from gateway.journal.progress import Progress, ProgressCallback, ProgressLog, Stage, no_progress
 from gateway.journal.snapshot_format import Manifest, SnapshotDamaged, SnapshotState, command_of, rows_of
@@ -36,7 +36,7 @@ class ChunkLost(Exception):
 
 async def restore_newest(
     feed: JournalFeed,
-    raw: Connection,
+    claim: RestoreClaim,
     client: NodeClient,
     nodes: Mapping[str, str],
     *,
@@ -52,22 +52,22 @@ async def restore_newest(
     complete = [manifest for manifest in manifests.values() if manifest.state is SnapshotState.COMPLETE]
     for manifest in complete:
         try:
-            await load_snapshot(manifest, feed, raw, client, nodes, progress=progress)
+            await load_snapshot(manifest, feed, claim, client, nodes, progress=progress)
         except (ChunkLost, SnapshotDamaged) as error:
             _log.error("snapshot not usable, the one before is tried", snapshot=manifest.snapshot_id, error=str(error))
             continue
         return manifest.start_sequence
     if complete:
         _log.error("no snapshot can be read, the journal has to do from its beginning", snapshots=len(complete))
-        await feed.begin_restore()
-        await feed.end_restore(0)
+        await feed.begin_restore(claim)
+        await feed.end_restore(0, claim)
     return 0
 
 
 async def load_snapshot(
     manifest: Manifest,
     feed: JournalFeed,
-    raw: Connection,
+    claim: RestoreClaim,
     client: NodeClient,
     nodes: Mapping[str, str],
     *,
@@ -75,17 +75,17 @@ async def load_snapshot(
 ) -> None:
     """Replace the index by this snapshot. Raises ChunkLost, SnapshotDamaged, IndexUnavailable, IndexFault."""
     _log.info("restoring a snapshot", snapshot=manifest.snapshot_id, bytes=manifest.size_bytes, keys=manifest.key_count)
-    await feed.begin_restore()
+    await feed.begin_restore(claim)
     done, log = 0, ProgressLog()
     async with aclosing(_batches_of(manifest, client, nodes)) as chunks:
         async for size_bytes, commands in chunks:
             for start in range(0, len(commands), COMMANDS_AT_ONCE):
-                await asyncio.gather(*(raw.command(*words) for words in commands[start : start + COMMANDS_AT_ONCE]))
+                await feed.load(commands[start : start + COMMANDS_AT_ONCE], claim)
             done += size_bytes
             made = Progress(stage=Stage.SNAPSHOT, done=done, total=manifest.size_bytes)
             progress(made)
             log(made)
-    await feed.end_restore(manifest.start_sequence)
+    await feed.end_restore(manifest.start_sequence, claim)
 
 
 async def read_chunk(manifest: Manifest, number: int, client: NodeClient, nodes: Mapping[str, str]) -> bytes:

@@ -118,6 +118,12 @@ class Sender:
         self._on_progress()
         return True
 
+    def doubt(self) -> None:
+        """The node did not answer somebody else: it counts as failing until it has taken an append, if an empty one."""
+        if not self.is_broken:
+            self._fail(NodeError("it does not answer"))
+            self.wake.set()
+
     def _fail(self, error: Exception) -> None:
         if not self.is_failing:
             _log.warning("node takes no journal entries", node=self.node_id, error=str(error) or "no answer in time")
@@ -127,4 +133,5 @@ class Sender:
     def _lose(self, reason: str) -> None:
         _log.warning("node is left behind in this segment", node=self.node_id, reason=reason)
         self.is_lost = True
+        self.is_failing = False  # nothing more is tried that could end it; another segment will tell
         self._on_failure(self.node_id)

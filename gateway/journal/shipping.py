@@ -6,18 +6,20 @@ processes ship all entries: what one leaves behind when it dies, any other bring
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from contextlib import suppress
 
 import structlog
 
 from gateway.index.journal_feed import JournalState
 from gateway.journal.buffer import EntryBuffer
+from gateway.journal.chain import require_one_journal, views_of
 from gateway.journal.feed import Feed
 from gateway.journal.nodes import JournalNodes, Roster, ask_all
 from gateway.journal.placing import Placing
 from gateway.journal.sender import Sender
 from storagenode.client import NodeError
-from storagenode.journal_protocol import SegmentHeader
+from storagenode.journal_protocol import JournalStatus, SegmentHeader
 
 TICK_S = 1.0
 """Between two looks for what others left, for a better set of nodes, for promises to others."""
@@ -72,6 +74,7 @@ class Shipping:
         self._on_durable = on_durable
         self._buffer = EntryBuffer(self.watermark)
         self._promised: set[str] = set()
+        self._silent: set[str] = set()
         self._poked = asyncio.Event()
         self._advanced = asyncio.Event()
         self._trouble = asyncio.Event()
@@ -94,7 +97,10 @@ class Shipping:
         self._poked.set()
 
     async def run(self) -> None:
-        """Ship until the segment ends. Raises SegmentEnded, SegmentChanged, BetterSet, Fenced, IndexUnavailable."""
+        """Ship until the segment ends.
+
+        Raises SegmentEnded, SegmentChanged, BetterSet, Fenced, TwoJournals, IndexUnavailable.
+        """
         loops = [self._read(), self._advance(), self._look_around(), *(sender.run() for sender in self._senders)]
         tasks = [asyncio.create_task(loop, name="journal") for loop in loops]
         try:
@@ -176,18 +182,21 @@ class Shipping:
             await asyncio.sleep(ADVANCE_PAUSE_S)
 
     async def _look_around(self) -> None:
-        """Once a tick, and when a node fails."""
+        """At once, once a tick, and when a node fails; failures do not put off the tick, however many follow."""
+        clock = asyncio.get_running_loop().time
+        due = clock()
         while True:
             await self._look_for_better_nodes()
-            try:
-                async with asyncio.timeout(TICK_S):
-                    await self._trouble.wait()
-                self._trouble.clear()
-            except TimeoutError:
+            if clock() >= due:
                 await self._look_at_index()
                 await self._look_for_promises()
                 self.poke()
                 self._wake_senders()
+                due = clock() + TICK_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._trouble.wait()
+            self._trouble.clear()
 
     async def _look_for_better_nodes(self) -> None:
         failing = {sender.node_id for sender in self._senders if sender.is_failing}
@@ -209,39 +218,50 @@ class Shipping:
         self._raise_watermark(state.watermark)
 
     async def _look_for_promises(self) -> None:
-        """A gateway that has nothing to append would not hear that it was superseded."""
-        await require_unfenced(self.header, self._nodes, self._roster)
+        """A gateway that has nothing to append would not hear that it was superseded, nor that nodes are gone and the
+        next change had no prospect.
+        """
+        heard = await require_unfenced(self.header, self._nodes, self._roster)
+        silent = [sender for sender in self._senders if sender.node_id not in heard]
+        for sender in silent:
+            if sender.node_id in self._silent:  # once may be the load of the moment
+                sender.doubt()
+        self._silent = {sender.node_id for sender in silent}
         await self._spread_promise()
 
     async def _spread_promise(self) -> None:
         """Have nodes that came later know that there is a journal: none is founded where they are the first to be
-        seen after everything else was lost.
+        seen after everything else was lost. Raises TwoJournals when they know of another one.
         """
         known = {node.node_id for node in self._roster.nodes() if node.live and not node.suspect}
         self._promised &= known
         missing = [node for node in self._roster.nodes() if node.node_id in known - self._promised]
+        statuses = await ask_all(missing, self._nodes.status, patience_s=STATUS_TIMEOUT_S)
+        heard = {node_id: status for node_id, status in statuses.items() if isinstance(status, JournalStatus)}
+        require_one_journal(views_of(heard), self.header)
+        missing = [node for node in missing if node.node_id in heard]
         answers = await ask_all(
             missing, lambda address: self._nodes.promise(address, self.header.epoch), patience_s=STATUS_TIMEOUT_S
         )
         self._promised |= {node_id for node_id, answer in answers.items() if not isinstance(answer, NodeError)}
 
 
-async def require_unfenced(header: SegmentHeader, nodes: JournalNodes, roster: Roster) -> int:
-    """How many nodes of the segment answered. Raises Fenced when one of them promised a higher epoch."""
+async def require_unfenced(header: SegmentHeader, nodes: JournalNodes, roster: Roster) -> Set[str]:
+    """Which nodes of the segment answered. Raises Fenced when one of them promised a higher epoch."""
 
-    async def look(node_id: str, address: str) -> int:
+    async def look(node_id: str, address: str) -> str | None:
         try:
             async with asyncio.timeout(STATUS_TIMEOUT_S):
                 status = await nodes.status(address)
         except (NodeError, TimeoutError):
-            return 0
+            return None
         if status.promised_epoch > header.epoch:
             raise Fenced(f"node {node_id} promised a higher epoch")
-        return 1
+        return node_id
 
     members = [node for node in roster.nodes() if node.node_id in header.nodes]
     answers = await asyncio.gather(*(look(node.node_id, node.address) for node in members), return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
-    return sum(answer for answer in answers if isinstance(answer, int))
+    return {answer for answer in answers if isinstance(answer, str)}

@@ -27,6 +27,9 @@ from storagenode.protocol import LIST_LIMIT, blob_id
 
 SNAPSHOTS_KEPT = 2
 
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 600.0
+"""After an attempt that failed, doubled by each further one: what it leaves on nodes that are away adds up."""
+
 _WRITE_ID_DIGITS = 32
 _LAST_SEGMENT = 0xFFFF_FFFF
 _FOREVER_MS = 1 << 47
@@ -67,21 +70,28 @@ class SnapshotKeeper:
         *,
         policy: SnapshotPolicy,
         roll: Callable[[], Awaitable[None]] | None = None,
+        needed_from: Callable[[int], Awaitable[int | None]] | None = None,
     ) -> None:
-        """`roll` ends the journal's open segment, so that a later snapshot can have it given back."""
+        """`roll` ends the journal's open segment, so that a later snapshot can have it given back.
+
+        `needed_from` is given the number of the last change and tells behind which one the journal still has readers.
+        """
         self._roll = roll
+        self._needed_from = needed_from
         self._writer = writer
         self._feed = feed
         self._client = client
         self._membership = membership
         self._policy = policy
+        self._failures = 0
+        self._not_before_ms = 0
 
     async def run_once(self) -> SnapshotResult:
         """One pass. Raises IndexUnavailable, IndexFault, SnapshotFailed; a node that fails is left to the next."""
         result = SnapshotResult()
         await self._membership.refresh()
-        if await self._is_due():
-            result.taken = await self.take()
+        if self._membership.now_ms() >= self._not_before_ms and await self._is_due():
+            result.taken = await self._try_to_take()
             if self._roll is not None:
                 await self._roll()
         view = await self._view()
@@ -105,6 +115,17 @@ class SnapshotKeeper:
                     await self._remove(manifest, await self._view())
             raise
 
+    async def _try_to_take(self) -> Manifest:
+        try:
+            taken = await self.take()
+        except (SnapshotFailed, IndexFailure):
+            pause_s = min(FIRST_PAUSE_S * 2**self._failures, LONGEST_PAUSE_S)
+            self._failures = min(self._failures + 1, 10)
+            self._not_before_ms = self._membership.now_ms() + int(pause_s * 1000)
+            raise
+        self._failures = 0
+        return taken
+
     async def _is_due(self) -> bool:
         state = await self._feed.read_state()
         if state.sequence is None or state.opened != state.identity:
@@ -113,10 +134,20 @@ class SnapshotKeeper:
         if not view.complete:
             # At once: an index that came from an older release has no journal that leads to it.
             return state.sequence > 0
+        if any(self._names_leaving(manifest) for manifest in view.complete[:SNAPSHOTS_KEPT]):
+            return True
         last = view.complete[0]
         changes = state.sequence - last.start_sequence
         age_s = (self._membership.now_ms() - last.created_ms) / 1000
         return changes >= self._policy.entries or (changes > 0 and age_s >= self._policy.interval_s)
+
+    def _names_leaving(self, manifest: Manifest) -> bool:
+        """Whether a part of it lies on a node that is to leave, or has left; a new one goes to none of those."""
+        for node_id in {node_id for chunk in manifest.chunks for node_id in chunk.nodes}:
+            node = self._membership.node(node_id)
+            if self._membership.was_removed(node_id) or (node is not None and node.draining):
+                return True
+        return False
 
     async def _view(self) -> "_View":
         await self._membership.refresh_if_possible()
@@ -168,7 +199,7 @@ class SnapshotKeeper:
                 return False
             async with turn:
                 try:
-                    info = await self._client.stat(address, manifest.blob_id(number))
+                    info = await self._client.stat(address, manifest.blob_id(number), node_id=node_id)
                 except NodeError:
                     return False
             return info.digest == manifest.chunks[number].digest
@@ -213,7 +244,10 @@ class SnapshotKeeper:
         if state.opened != state.identity:
             return 0
         older = sound[SNAPSHOTS_KEPT - 1]
-        return await trim_journal(self._client, view.nodes, open_segment=state.segment, kept_after=older.start_sequence)
+        kept_after = older.start_sequence
+        if self._needed_from is not None and (needed := await self._needed_from(state.watermark)) is not None:
+            kept_after = min(kept_after, needed)
+        return await trim_journal(self._client, view.nodes, open_segment=state.segment, kept_after=kept_after)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -78,6 +78,7 @@ class SnapshotWriter:
         `on_begun` hears of it before the first chunk is stored; what is left of one that fails is the caller's.
         """
         await self._membership.refresh()
+        self._require_majority(len(self._membership.live_nodes()))  # before anything is left behind
         state = await self._open_state()
         manifest = Manifest(
             snapshot_id=new_write_id(self._membership.now_ms(), self._random_bytes(10)),
@@ -116,9 +117,12 @@ class SnapshotWriter:
         await self._membership.refresh_if_possible()
         nodes = {node.node_id: node.address for node in self._membership.live_nodes()}
         stored = await put_everywhere(self._client, nodes, manifest)
+        self._require_majority(len(stored))
+
+    def _require_majority(self, count: int) -> None:
         needed = majority(len(self._membership.expected_nodes()))
-        if len(stored) < needed:
-            raise SnapshotFailed(f"{len(stored)} nodes took the manifest, {needed} are needed")
+        if count < needed:
+            raise SnapshotFailed(f"{count} nodes take the manifest, {needed} are needed")
 
     async def _store_chunks(self, manifest: Manifest) -> Manifest:
         """Read the index and store it; the manifest with what was stored."""
@@ -178,7 +182,12 @@ class SnapshotWriter:
         )
         try:
             await self._client.put(
-                node.address, blob_id(snapshot_id, number), size_bytes=len(body), origin=origin, body=body
+                node.address,
+                blob_id(snapshot_id, number),
+                size_bytes=len(body),
+                origin=origin,
+                body=body,
+                node_id=node.node_id,
             )
         except NodeError as error:
             _log.warning("chunk not stored", node=node.node_id, snapshot=snapshot_id, chunk=number, error=str(error))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
-from storagenode.client import NodeClient, NodeError
+from storagenode.client import NodeClient, NodeError, node_at
 from storagenode.journal_protocol import JournalStatus, SegmentHeader, unpack_header
 
 _log = structlog.get_logger(__name__)
@@ -66,7 +66,7 @@ def needed_segments(last: SegmentHeader, statuses: Iterable[JournalStatus], *, k
 
 async def _status(client: NodeClient, node_id: str, address: str) -> JournalStatus | None:
     try:
-        return await client.journal.status(address)
+        return await client.journal.status(node_at(node_id, address))
     except NodeError as error:
         _log.warning("node not asked for its journal", node=node_id, error=str(error))
         return None
@@ -74,7 +74,7 @@ async def _status(client: NodeClient, node_id: str, address: str) -> JournalStat
 
 async def _drop(client: NodeClient, node_id: str, address: str, segment_id: str) -> bool:
     try:
-        return await client.journal.drop(address, segment_id)
+        return await client.journal.drop(node_at(node_id, address), segment_id)
     except NodeError as error:
         _log.warning("segment not dropped", node=node_id, segment=segment_id, error=str(error))
         return False

@@ -5,8 +5,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html
 
 from gateway.context import Answer, Context, Input, Output
 from gateway.index.records import Checksum, ObjectPart, ObjectRecord
+from gateway.operations.encrypting import reading_key
 from gateway.operations.reading import find_object
-from gateway.operations.stored_headers import STORAGE_CLASS, refuse_unsupported
+from gateway.operations.stored_headers import STORAGE_CLASS
 from gateway.operations.times import whole_seconds
 from s3compat.checksums import ALGORITHMS
 
@@ -16,11 +17,12 @@ PARTS_PAGE_LIMIT = 1000
 async def get_object_attributes(context: Context, params: Input) -> Answer:
     """GetObjectAttributes: only what x-amz-object-attributes names, the ETag without quotes.
 
-    Raises NoSuchKey, NoSuchVersion, MethodNotAllowed (delete marker), InvalidArgument (unknown attribute, marker).
+    Raises NoSuchKey, NoSuchVersion, MethodNotAllowed (delete marker), InvalidArgument (unknown attribute, marker),
+    InvalidRequest and AccessDenied (the key of an object under its writer's own).
     """
-    refuse_unsupported(context.request.headers)
     wanted = frozenset(params["ObjectAttributes"])
     record = await find_object(context, params)
+    await reading_key(context, record)
     output: Output = {"LastModified": whole_seconds(record.modified_ms)}
     if context.target_bucket.versioning:
         output["VersionId"] = record.version_id

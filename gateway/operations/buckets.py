@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Sto
 import base64
 import binascii
 
-from gateway.bucket_access import ACL, OWNERSHIP, Ownership
+from gateway.bucket_access import ACL, OWNERSHIP, PUBLIC_ACCESS_BLOCK, WHOLE_BLOCK, Ownership, encode_block
 from gateway.context import Answer, Context, Input
 from gateway.index.errors import BucketExists
 from gateway.index.records import Versioning
@@ -80,12 +80,16 @@ def _refuse_unsupported(context: Context, params: Input) -> None:
 
 
 async def _configs_of_new(context: Context, params: Input) -> dict[str, bytes]:
-    """Ownership controls and ACL of a new bucket.
+    """Ownership controls, public access block and ACL of a new bucket.
 
     ObjectWriter as the setting, and not by the request, is how AWS was before 2023: such a bucket has no controls.
-    Raises InvalidArgument, InvalidBucketAclWithObjectOwnership, InvalidRequest, UnresolvableGrantByEmailAddress.
+    Raises InvalidArgument, InvalidBucketAclWithObjectOwnership, InvalidBucketAclWithBlockPublicAccessError,
+    InvalidRequest, UnresolvableGrantByEmailAddress.
     """
     configs: dict[str, bytes] = {}
+    blocks = context.services.settings.block_public_access
+    if blocks:
+        configs[PUBLIC_ACCESS_BLOCK] = encode_block(WHOLE_BLOCK)
     stated: str | None = params.get("ObjectOwnership")
     if stated is not None and stated not in [one.value for one in Ownership]:
         raise S3Error(
@@ -104,6 +108,8 @@ async def _configs_of_new(context: Context, params: Input) -> dict[str, bytes]:
     stored = acl.encode_grants(grants, owner_id)
     if stored and owned is Ownership.BUCKET_OWNER_ENFORCED:
         raise S3Error("InvalidBucketAclWithObjectOwnership")
+    if blocks and acl.is_public(grants):
+        raise S3Error("InvalidBucketAclWithBlockPublicAccessError")
     if stored:
         configs[ACL] = stored.encode()
     return configs

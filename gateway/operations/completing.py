@@ -17,6 +17,7 @@ from gateway.index.records import (
     UploadRecord,
     WriteCheck,
 )
+from gateway.operations.encrypting import check_key_of_end, managed_members
 from gateway.operations.multipart import PART_NUMBER_LIMIT
 from gateway.operations.reading import expiration_of
 from gateway.operations.write_conditions import write_check
@@ -54,6 +55,7 @@ async def _complete(context: Context, params: Input, listed: list[Input], check:
     bucket, key, upload_id = context.target_bucket.name, context.key, params["UploadId"]
     for _ in range(ATTEMPTS):
         page = await context.index.all_parts(bucket, key, upload_id)
+        await check_key_of_end(context, page.upload)
         parts = choose_parts(upload_id, listed, {part.part_number: part for part in page.parts})
         checksum = object_checksum(params, listed, page.upload, parts)
         record = _record(context, page.upload, parts, checksum)
@@ -170,6 +172,7 @@ def _record(
         tags=upload.tags,
         acl=upload.acl,
         lock=upload.lock,
+        encryption=upload.encryption,
         extents=tuple(part.extent for part in parts if part.size_bytes),
         parts=tuple(
             ObjectPart(
@@ -193,6 +196,7 @@ def _answer(context: Context, params: Input, done: CompleteResult) -> Answer:
         "ETag": quote_etag(record.etag),
         **checksum_members(record.checksum),
         **expiration_of(context, record),
+        **managed_members(record.encryption),
     }
     if done.version_id is not None:
         output["VersionId"] = done.version_id

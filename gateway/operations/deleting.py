@@ -5,12 +5,14 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 """
 
 from gateway.context import Answer, Context, Input, Output
-from gateway.index.errors import IndexRefusal
+from gateway.index.errors import IndexRefusal, ObjectLocked
 from gateway.index.records import DeleteResult, Deletion
 from gateway.operations.versioning import check_version_id
+from gateway.refusals import locked
 from gateway.translation import to_s3_error
 from s3compat.conditions import unquote_etag
 from s3compat.errors import S3Error
+from s3compat.policy import RESOURCE_PREFIX
 
 #: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 KEYS_LIMIT = 1000
@@ -78,6 +80,9 @@ async def delete_objects(context: Context, params: Input) -> Answer:
     for deletion, result in zip(deletions, results, strict=True):
         if isinstance(result, IndexRefusal):
             errors.append(_error(deletion.key, deletion.version_id, to_s3_error(result)))
+            if isinstance(result, ObjectLocked):
+                resource = f"{RESOURCE_PREFIX}{context.target_bucket.name}/{deletion.key}"
+                context.access.remember(locked(resource))
         else:
             deleted.append(_deleted(deletion, result))
     output: Output = {}

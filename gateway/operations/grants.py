@@ -9,6 +9,7 @@ from gateway.bucket_access import Ownership, acls_disabled, object_acl, object_o
 from gateway.context import Context, Input, Output
 from gateway.credentials import CredentialStore
 from gateway.index.records import BucketRecord, ObjectRecord
+from gateway.refusals import Decider, Reason, Refused
 from s3compat import acl
 from s3compat.acl import ANONYMOUS_ID, GranteeKind, Grants
 from s3compat.errors import S3Error
@@ -108,7 +109,8 @@ async def resolved(credentials: CredentialStore, grants: Grants) -> Grants:
 def refuse_public(bucket: BucketRecord, grants: Grants) -> None:
     """Raise AccessDenied for a public ACL where the bucket blocks those."""
     if public_access_block(bucket).block_public_acls and acl.is_public(grants):
-        raise S3Error("AccessDenied")
+        text = f"the ACL would be public, and bucket {bucket.name} has BlockPublicAcls"
+        raise Refused(Reason(decider=Decider.PUBLIC_ACCESS_BLOCK, text=text))
 
 
 async def described_acl(context: Context, owner_id: str, grants: Grants) -> Output:

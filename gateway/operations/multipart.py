@@ -8,6 +8,15 @@ from gateway.index.errors import IndexRefusal
 from gateway.index.records import Origin, PartRecord, UploadPosition, UploadRecord
 from gateway.object_locks import lock_of_write
 from gateway.operations.copy_source import find_source
+from gateway.operations.encrypting import (
+    context_member,
+    encryption_members,
+    key_of_upload,
+    key_of_write,
+    read_object,
+    reading_key,
+    requested_encryption,
+)
 from gateway.operations.grants import access_of_write, user_member
 from gateway.operations.listing import echoed_members, key_encoder, owner_member, page_limit, position_after
 from gateway.operations.stored_headers import (
@@ -22,8 +31,8 @@ from gateway.operations.writing import (
     SINGLE_WRITE_LIMIT_BYTES,
     Stored,
     checksum_members,
+    store_blocks,
     store_payload,
-    store_range,
 )
 from s3compat.checksums import ALGORITHMS, check_multipart_type, encode
 from s3compat.conditions import parse_copy_source_range, quote_etag
@@ -43,6 +52,7 @@ async def create_multipart_upload(context: Context, params: Input) -> Answer:
     algorithm, checksum_type = _checksum_choice(params)
     lock = lock_of_write(context, params, bound_to_body=False)
     access = await access_of_write(context)
+    key = await key_of_write(context, requested_encryption(context))
     initiator_id = context.identity.canonical_id
     wanted = UploadRecord(
         key=context.key,
@@ -56,11 +66,18 @@ async def create_multipart_upload(context: Context, params: Input) -> Answer:
         acl=access.acl,
         initiator_id="" if initiator_id == access.owner_id else initiator_id,
         lock=lock,
+        encryption=key.encryption if key else None,
     )
     upload = await context.index.create_upload(
         context.target_bucket.name, wanted, bucket_id=context.target_bucket.bucket_id
     )
-    output: Output = {"Bucket": params["Bucket"], "Key": params["Key"], "UploadId": upload.upload_id}
+    output: Output = {
+        "Bucket": params["Bucket"],
+        "Key": params["Key"],
+        "UploadId": upload.upload_id,
+        **encryption_members(key),
+        **context_member(key),
+    }
     if algorithm is not None:
         output["ChecksumAlgorithm"] = algorithm
         output["ChecksumType"] = checksum_type
@@ -107,9 +124,10 @@ async def upload_part(context: Context, params: Input) -> Answer:
             f"Checksum Type mismatch occurred, expected checksum Type: {expected.lower()}, "
             f"actual checksum Type: {requested.algorithm.name.lower()}",
         )
-    stored = await store_payload(context, _origin(context, upload, number), expected or DEFAULT_CHECKSUM)
+    key = await key_of_upload(context, upload)
+    stored = await store_payload(context, _origin(context, upload, number), expected or DEFAULT_CHECKSUM, key)
     await _put_part(context, upload, number, stored)
-    output: Output = {"ETag": quote_etag(stored.md5.hex())}
+    output: Output = {"ETag": quote_etag(stored.etag), **encryption_members(key)}
     if expected is not None:
         output[ALGORITHMS[expected].member] = stored.checksum.value
     elif requested is not None:
@@ -132,19 +150,21 @@ async def upload_part_copy(context: Context, params: Input) -> Answer:
         offset, length = wanted.start, wanted.size_bytes
     if length > SINGLE_WRITE_LIMIT_BYTES:
         raise S3Error("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(SINGLE_WRITE_LIMIT_BYTES))
-    stored = await store_range(
+    source_key = await reading_key(context, source.record, of_source=True)
+    key = await key_of_upload(context, upload)
+    stored = await store_blocks(
         context,
         _origin(context, upload, number),
-        source.record.extents,
-        offset,
         length,
+        read_object(context, source.record, offset, length, source_key),
         upload.checksum_algorithm or DEFAULT_CHECKSUM,
+        key,
     )
     await _put_part(context, upload, number, stored)
-    result: Output = {"ETag": quote_etag(stored.md5.hex()), "LastModified": whole_seconds(context.now_ms)}
+    result: Output = {"ETag": quote_etag(stored.etag), "LastModified": whole_seconds(context.now_ms)}
     if upload.checksum_algorithm is not None:
         result[ALGORITHMS[upload.checksum_algorithm].member] = stored.checksum.value
-    return Answer(output={"CopyPartResult": result, **source.version_member()})
+    return Answer(output={"CopyPartResult": result, **source.version_member(), **encryption_members(key)})
 
 
 def _part_number(params: Input) -> int:
@@ -171,7 +191,7 @@ async def _put_part(context: Context, upload: UploadRecord, number: int, stored:
     part = PartRecord(
         part_number=number,
         size_bytes=stored.size_bytes,
-        etag=stored.md5.hex(),
+        etag=stored.etag,
         checksum=stored.checksum,
         modified_ms=context.now_ms,
         extent=stored.extent,

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-publi
 
 from gateway.bucket_access import POLICY, bucket_acl, policy_is_public, public_access_block
 from gateway.context import Answer, Context, Input
+from gateway.refusals import Decider, Reason, Refused
 from s3compat import acl
 from s3compat.errors import S3Error
 from s3compat.policy import is_public, parse_policy
@@ -25,7 +26,8 @@ async def put_bucket_policy(context: Context, params: Input) -> Answer:
     text: str = params["Policy"]
     policy = parse_policy(text, bucket=bucket.name)
     if public_access_block(bucket).block_public_policy and is_public(policy):
-        raise S3Error("AccessDenied")
+        text = f"the policy would make bucket {bucket.name} public, which has BlockPublicPolicy"
+        raise Refused(Reason(decider=Decider.PUBLIC_ACCESS_BLOCK, text=text, action="s3:PutBucketPolicy"))
     await context.index.set_bucket_config(bucket.name, POLICY, text.encode(), bucket_id=bucket.bucket_id)
     return Answer()
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.context import Answer, Context, Input, Output
+from gateway.encryption.envelope import ObjectKey
 from gateway.index.records import ObjectRecord
 from gateway.lifecycles import expiration_member
 from gateway.object_locks import lock_members
-from gateway.operations.stored_headers import OVERRIDES, refuse_encryption_of_read
+from gateway.operations.encrypting import encryption_members, read_object, reading_key
+from gateway.operations.stored_headers import OVERRIDES
 from gateway.operations.times import whole_seconds
 from gateway.operations.versioning import check_version_id
 from s3compat import checksums
@@ -33,25 +35,25 @@ async def get_object(context: Context, params: Input) -> Answer:
     """GetObject.
 
     Raises NoSuchKey, NoSuchVersion, MethodNotAllowed (delete marker by version), PreconditionFailed, NotModified,
-    InvalidRange, InvalidPartNumber, InvalidRequest, InvalidArgument.
+    InvalidRange, InvalidPartNumber, InvalidRequest, InvalidArgument, AccessDenied (another key than the object's).
     """
-    refuse_encryption_of_read(context.request.headers)
     record = await find_object(context, params)
-    answer = _describe(context, params, record)
+    key = await reading_key(context, record)
+    answer = _describe(context, params, record, key)
     span = _span(params, record)
     if span.length == 0:
         return answer
     return Answer(
         output=answer.output,
         headers=answer.headers,
-        body=context.datapath.read(record.extents, span.offset, span.length),
+        body=read_object(context, record, span.offset, span.length, key),
     )
 
 
 async def head_object(context: Context, params: Input) -> Answer:
     """HeadObject. Raises what GetObject raises; the errors have no body."""
-    refuse_encryption_of_read(context.request.headers)
-    return _describe(context, params, await find_object(context, params))
+    record = await find_object(context, params)
+    return _describe(context, params, record, await reading_key(context, record))
 
 
 async def find_object(context: Context, params: Input) -> ObjectRecord:
@@ -80,7 +82,7 @@ def there(context: Context, version_id: str | None, record: ObjectRecord | None)
     return record
 
 
-def _describe(context: Context, params: Input, record: ObjectRecord) -> Answer:
+def _describe(context: Context, params: Input, record: ObjectRecord, key: ObjectKey | None) -> Answer:
     """Conditions and every header of the answer, for both operations alike."""
     evaluate_read(
         ReadConditions.from_headers(context.request.headers, now=context.now),
@@ -103,6 +105,7 @@ def _describe(context: Context, params: Input, record: ObjectRecord) -> Answer:
     if record.tags:
         output["TagCount"] = len(record.tags)
     output.update(lock_members(record.lock))
+    output.update(encryption_members(key))
     if params.get("VersionId") is None:
         output.update(expiration_of(context, record))
     if params.get("ChecksumMode") == "ENABLED":

@@ -56,17 +56,7 @@ OVERRIDES = {
 }
 
 #: Request headers whose function needs an engine that does not exist here yet: refused, never ignored.
-_WITHOUT_ENGINE = (
-    "x-amz-server-side-encryption",
-    "x-amz-server-side-encryption-aws-kms-key-id",
-    "x-amz-server-side-encryption-customer-algorithm",
-    "x-amz-server-side-encryption-customer-key",
-    "x-amz-server-side-encryption-customer-key-md5",
-    "x-amz-copy-source-server-side-encryption-customer-algorithm",
-    "x-amz-copy-source-server-side-encryption-customer-key",
-    "x-amz-server-side-encryption-context",
-    "x-amz-write-offset-bytes",
-)
+_WITHOUT_ENGINE = ("x-amz-write-offset-bytes",)
 
 
 def refuse_unsupported(headers: Headers) -> None:
@@ -74,24 +64,6 @@ def refuse_unsupported(headers: Headers) -> None:
     for name in _WITHOUT_ENGINE:
         if name in headers:
             raise S3Error("NotImplemented", Header=name)
-
-
-def refuse_encryption_of_read(headers: Headers) -> None:
-    """Raise S3's error for encryption headers on a read of an object that its reader need not decrypt.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html ("Encryption
-    request headers ... should not be sent for GET requests"); InvalidArgument, InvalidRequest.
-    """
-    for name in headers:
-        if name.startswith("x-amz-server-side-encryption-customer-"):
-            raise S3Error("InvalidRequest", "The encryption parameters are not applicable to this object.")
-        if name.startswith("x-amz-server-side-encryption"):
-            raise S3Error(
-                "InvalidArgument",
-                "x-amz-server-side-encryption header is not supported for this operation.",
-                ArgumentName=name,
-                ArgumentValue=headers.get(name) or "",
-            )
 
 
 def kept_headers(headers: Headers) -> tuple[tuple[str, str], ...]:

@@ -6,18 +6,13 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketTagging.html
 
 from dataclasses import replace
 
-import msgpack
-
+from gateway.bucket_tags import BUCKET_TAGS, decode_bucket_tags, encode_bucket_tags
 from gateway.context import Answer, Context, Input, Output
 from gateway.index.records import ObjectRecord
 from gateway.operations.reading import find_object, there
 from gateway.operations.versioning import check_version_id
 from s3compat.errors import S3Error
 from s3compat.tags import Tags, check_bucket_tags, check_object_tags
-
-#: The name of the tags among a bucket's configuration documents: msgpack [format, [[key, value], ...]].
-BUCKET_TAGS = "tagging"
-_FORMAT = 1
 
 
 async def get_object_tagging(context: Context, params: Input) -> Answer:
@@ -59,13 +54,13 @@ async def get_bucket_tagging(context: Context, params: Input) -> Answer:
     document = await context.index.get_bucket_config(name, BUCKET_TAGS)
     if document is None:
         raise S3Error("NoSuchTagSet", BucketName=name)
-    return Answer(output={"TagSet": _tag_set(msgpack.unpackb(document)[1])})
+    return Answer(output={"TagSet": _tag_set(decode_bucket_tags(document))})
 
 
 async def put_bucket_tagging(context: Context, params: Input) -> Answer:
     """PutBucketTagging: the whole set is replaced. Raises InvalidTag, BadRequest (over fifty), MalformedXML."""
     tags = check_bucket_tags(tag_pairs(params["Tagging"]))
-    await _set_bucket_tags(context, msgpack.packb((_FORMAT, tags)))
+    await _set_bucket_tags(context, encode_bucket_tags(tags))
     return Answer()
 
 

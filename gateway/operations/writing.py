@@ -4,15 +4,26 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from gateway.context import Answer, Context, Input, Output
 from gateway.datapath.hashing import BodyHasher
+from gateway.encryption.cipher import Sealer, sealed_size
+from gateway.encryption.envelope import ObjectKey
 from gateway.index.errors import IndexRefusal
 from gateway.index.records import Checksum, Extent, ObjectRecord, Origin, PutResult, WriteCheck
 from gateway.object_locks import lock_of_write
 from gateway.operations.copy_source import CopySource, find_source
+from gateway.operations.encrypting import (
+    context_member,
+    encryption_members,
+    etag_of,
+    key_of_write,
+    read_object,
+    reading_key,
+    requested_encryption,
+)
 from gateway.operations.grants import WrittenAccess, access_of_write
 from gateway.operations.reading import expiration_of
 from gateway.operations.stored_headers import (
@@ -40,11 +51,11 @@ DEFAULT_CHECKSUM = "CRC64NVME"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """One stream that is durable on its nodes, and what was computed on the way."""
+    """One stream that is durable on its nodes, and what was computed on the way; of the plaintext, where encrypted."""
 
     extent: Extent
     size_bytes: int
-    md5: bytes
+    etag: str
     checksum: Checksum
 
     @property
@@ -81,9 +92,10 @@ async def put_object(context: Context, params: Input) -> Answer:
     access = await access_of_write(context)
     requested = context.payload.requested_checksum
     origin = Origin(bucket=context.target_bucket.name, key=context.key)
-    stored = await store_payload(context, origin, algorithm_of(requested))
+    key = await key_of_write(context, requested_encryption(context))
+    stored = await store_payload(context, origin, algorithm_of(requested), key)
     record = ObjectRecord(
-        etag=stored.md5.hex(),
+        etag=stored.etag,
         size_bytes=stored.size_bytes,
         modified_ms=context.now_ms,
         owner_id=access.owner_id,
@@ -94,12 +106,15 @@ async def put_object(context: Context, params: Input) -> Answer:
         extents=stored.extents,
         acl=access.acl,
         lock=lock,
+        encryption=key.encryption if key else None,
     )
     result = await commit_object(context, record, check)
     output: Output = {
         "ETag": quote_etag(record.etag),
         **checksum_members(stored.checksum),
         **expiration_of(context, record),
+        **encryption_members(key),
+        **context_member(key),
     }
     if result.version_id is not None:
         output["VersionId"] = result.version_id
@@ -120,32 +135,30 @@ def algorithm_of(requested: RequestedChecksum | None) -> str:
     return requested.algorithm.name if requested is not None else DEFAULT_CHECKSUM
 
 
-async def store_payload(context: Context, origin: Origin, algorithm: str) -> Stored:
-    """Stream the request's payload to the nodes, hashed and verified; nothing stays when it fails."""
+async def store_payload(context: Context, origin: Origin, algorithm: str, key: ObjectKey | None) -> Stored:
+    """Stream the request's payload to the nodes, hashed, verified and encrypted; nothing stays when it fails."""
     payload = context.payload
     size = payload.size_bytes
     if size > SINGLE_WRITE_LIMIT_BYTES:
         raise S3Error("EntityTooLarge", ProposedSize=str(size), MaxSizeAllowed=str(SINGLE_WRITE_LIMIT_BYTES))
-    extent = await _store(context, origin, size, payload.blocks({"MD5", algorithm}))
+    extent = await _store(context, origin, size, payload.blocks({"MD5", algorithm}), key)
     return Stored(
         extent=extent,
         size_bytes=size,
-        md5=payload.digest("MD5"),
+        etag=etag_of(key, payload.digest("MD5")),
         checksum=full_object_checksum(algorithm, payload.digest(algorithm)),
     )
 
 
-async def store_range(
-    context: Context, origin: Origin, extents: Sequence[Extent], offset: int, length: int, algorithm: str
-) -> Stored:
-    """Copy a range of stored bytes to new blobs."""
-    return await store_blocks(context, origin, length, context.datapath.read(extents, offset, length), algorithm)
-
-
 async def store_blocks(
-    context: Context, origin: Origin, length: int, blocks: AsyncIterator[bytes], algorithm: str
+    context: Context,
+    origin: Origin,
+    length: int,
+    blocks: AsyncIterator[bytes],
+    algorithm: str,
+    key: ObjectKey | None = None,
 ) -> Stored:
-    """Store ``length`` bytes that need no verification, hashed on the way."""
+    """Store ``length`` bytes that need no verification, hashed on the way, encrypted under ``key``."""
     hasher = BodyHasher({name: checksums.new(name) for name in {"MD5", algorithm}})
 
     async def hashed() -> AsyncIterator[bytes]:
@@ -153,26 +166,42 @@ async def store_blocks(
             await hasher.update(block)
             yield block
 
-    extent = await _store(context, origin, length, hashed())
+    extent = await _store(context, origin, length, hashed(), key)
     digests = await hasher.digests()
     return Stored(
         extent=extent,
         size_bytes=length,
-        md5=digests["MD5"],
+        etag=etag_of(key, digests["MD5"]),
         checksum=full_object_checksum(algorithm, digests[algorithm]),
     )
 
 
-async def _store(context: Context, origin: Origin, size: int, blocks: AsyncIterator[bytes]) -> Extent:
+async def _store(
+    context: Context, origin: Origin, size: int, blocks: AsyncIterator[bytes], key: ObjectKey | None
+) -> Extent:
+    """The one place between the blocks of a body, hashed by then, and the nodes: where they are encrypted."""
     services = context.services
     expected_nodes = len(services.membership.expected_nodes())
     redundancy = redundancy_of(context.target_bucket, expected_nodes, services.settings)
     async with context.datapath.open_write(
-        origin=origin, size_bytes=size, replicas=redundancy.replicas, write_quorum=redundancy.write_quorum
+        origin=origin,
+        size_bytes=size if key is None else sealed_size(size),
+        replicas=redundancy.replicas,
+        write_quorum=redundancy.write_quorum,
     ) as writer:
+        if key is not None:
+            blocks = _sealed(blocks, Sealer(key.data_key, writer.write_id, size))
         async for block in blocks:
             await writer.write(block)
         return await writer.finish()
+
+
+async def _sealed(blocks: AsyncIterator[bytes], sealer: Sealer) -> AsyncIterator[bytes]:
+    async for block in blocks:
+        if sealed := sealer.update(block):
+            yield sealed
+    if sealed := sealer.finish():
+        yield sealed
 
 
 async def copy_object(context: Context, params: Input) -> Answer:
@@ -194,15 +223,28 @@ async def copy_object(context: Context, params: Input) -> Answer:
             f"{SINGLE_WRITE_LIMIT_BYTES}",
         )
     access = await access_of_write(context)
-    record = _copied_record(context, params, source, access)
+    wanted = requested_encryption(context)
+    record = _copied_record(context, params, source, access, encrypts=wanted is not None)
     algorithm = params.get("ChecksumAlgorithm") or (
         source.record.checksum.algorithm if source.record.checksum else DEFAULT_CHECKSUM
     )
     if algorithm not in ALGORITHMS:
         raise S3Error("InvalidRequest", "Checksum algorithm provided is unsupported.")
     origin = Origin(bucket=context.target_bucket.name, key=context.key)
-    stored = await store_range(context, origin, source.record.extents, 0, source.record.size_bytes, algorithm)
-    record = replace(record, etag=stored.md5.hex(), checksum=stored.checksum, extents=stored.extents, lock=lock)
+    source_key = await reading_key(context, source.record, of_source=True)
+    key = await key_of_write(context, wanted)
+    size = source.record.size_bytes
+    stored = await store_blocks(
+        context, origin, size, read_object(context, source.record, 0, size, source_key), algorithm, key
+    )
+    record = replace(
+        record,
+        etag=stored.etag,
+        checksum=stored.checksum,
+        extents=stored.extents,
+        lock=lock,
+        encryption=key.encryption if key else None,
+    )
     result = await commit_object(context, record, check)
     output: Output = {
         "CopyObjectResult": {
@@ -213,13 +255,20 @@ async def copy_object(context: Context, params: Input) -> Answer:
     }
     output.update(source.version_member())
     output.update(expiration_of(context, record))
+    output.update(encryption_members(key))
+    output.update(context_member(key))
     if result.version_id is not None:
         output["VersionId"] = result.version_id
     return Answer(output=output)
 
 
-def _copied_record(context: Context, params: Input, source: CopySource, access: WrittenAccess) -> ObjectRecord:
-    """The record of the copy before its bytes are known: whose headers, metadata and tags it takes."""
+def _copied_record(
+    context: Context, params: Input, source: CopySource, access: WrittenAccess, *, encrypts: bool
+) -> ObjectRecord:
+    """The record of the copy before its bytes are known: whose headers, metadata and tags it takes.
+
+    A copy onto itself is legal where it encrypts: AWS allows it too where that is the bucket's default.
+    """
     headers = context.request.headers
     replaces = _directive(params, "MetadataDirective") == "REPLACE"
     replaces_tags = _directive(params, "TaggingDirective") == "REPLACE"
@@ -239,7 +288,7 @@ def _copied_record(context: Context, params: Input, source: CopySource, access: 
             kept += (("x-amz-website-redirect-location", redirect),)
         kept += tuple(own_class)
         metadata = source.record.metadata
-        changes = redirect is not None or _class_of(kept) != _class_of(source.record.headers)
+        changes = encrypts or redirect is not None or _class_of(kept) != _class_of(source.record.headers)
         if source.is_current(context) and not changes:
             raise S3Error(
                 "InvalidRequest",

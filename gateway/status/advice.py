@@ -89,6 +89,14 @@ SYMPTOMS = {
         severity=_WARNING,
         advice="Each is tried again by itself, later and later; see the errors below.",
     ),
+    "events-not-taken": Symptom(
+        severity=_WARNING,
+        advice="Mend it, or `cairn target remove` it. Its events wait in the journal, for a day or a million changes.",
+    ),
+    "events-skipped": Symptom(
+        severity=_WARNING,
+        advice="It was down for longer than its events are kept: list the buckets to see what it has missed.",
+    ),
     "reclaim-fails": Symptom(
         severity=_WARNING,
         advice="Bytes cannot be given back while a node that holds them is away: start it, or remove it for good.",

@@ -5,7 +5,7 @@ index is not open. Every question has a time limit; a section that fails is name
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from gateway.index import keys
 from gateway.index.accounting import Holding, reclaim_account
 from gateway.index.connection import Connection, check_durability
 from gateway.index.errors import IndexFailure
+from gateway.index.event_targets import EventCursor, EventFailure
 from gateway.index.journal_feed import JournalFeed, JournalState
 from gateway.index.repair_records import RepairClass, RepairItem
 from gateway.index.store import Index
@@ -57,6 +58,8 @@ class Gathered:
     redundancy: RedundancyReport | None = None
     repairs: RepairsReport | None = None
     reclaim: ReclaimReport | None = None
+    event_cursors: Mapping[str, EventCursor] = field(default_factory=dict)
+    event_failures: Mapping[str, EventFailure] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
 
 
@@ -105,13 +108,15 @@ class StatusCollector:
 
     async def _ask_index_server(self, found: Gathered) -> JournalState | None:
         """Fill in what the index server knows; returns how its journal stands."""
-        state, found.index, found.redundancy, found.repairs, found.reclaim = await asyncio.gather(
+        state, found.index, found.redundancy, found.repairs, found.reclaim, events = await asyncio.gather(
             self._section(found, "journal", JournalFeed(self._connection).read_state()),
             self._section(found, "index", self._ask_index()),
             self._section(found, "redundancy", self._ask_census()),
             self._section(found, "repairs", self._ask_repairs()),
             self._section(found, "reclaim", self._ask_reclaim()),
+            self._section(found, "events", self._ask_events()),
         )
+        found.event_cursors, found.event_failures = events or ({}, {})
         return state
 
     async def _section(self, found: Gathered, name: str, question: Awaitable[_Value]) -> _Value | None:
@@ -193,6 +198,9 @@ class StatusCollector:
             released_copies=sum(released),
             complete=account.complete,
         )
+
+    async def _ask_events(self) -> tuple[dict[str, EventCursor], dict[str, EventFailure]]:
+        return await self._index.event_cursors(), await self._index.event_failures()
 
     def _now_ms(self) -> int:
         return self._membership.now_ms()

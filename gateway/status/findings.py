@@ -24,6 +24,8 @@ JOURNAL_LAG = 10_000
 """Changes: seconds of a gateway's work."""
 SNAPSHOT_DUE_AFTER = 3
 """Intervals without a new one."""
+_RECLAIM_LATE_ENTRIES = 10_000
+EVENTS_SKIPPED_SHOWN_MS = 24 * 3600 * 1000
 NO_SNAPSHOT_AFTER = 200_000
 """Changes of an index that was never dumped: some ten seconds of replay."""
 
@@ -76,6 +78,7 @@ def _findings(gathered: Gathered, settings: GatewaySettings) -> Iterator[Finding
     if gathered.journal is not None:
         yield from _of_journal(gathered.journal, settings)
     yield from _of_bytes(gathered)
+    yield from _of_events(gathered)
 
 
 def _of_nodes(gathered: Gathered) -> Iterator[Finding]:
@@ -180,4 +183,13 @@ def _of_bytes(gathered: Gathered) -> Iterator[Finding]:
         yield finding("reclaim-late", f"{count_text(reclaim.due.entries, 'deletion')} past the grace")
 
 
-_RECLAIM_LATE_ENTRIES = 10_000
+def _of_events(gathered: Gathered) -> Iterator[Finding]:
+    for name, failure in sorted(gathered.event_failures.items()):
+        if name in gathered.event_cursors:
+            down = duration_text(max(0.0, (gathered.at_ms - failure.since_ms) / 1000))
+            yield finding("events-not-taken", f"target {name} takes no events since {down}: {failure.reason}")
+    for name, cursor in sorted(gathered.event_cursors.items()):
+        recently = gathered.at_ms - cursor.skipped_ms < EVENTS_SKIPPED_SHOWN_MS
+        if cursor.skipped and recently:
+            skipped = count_text(cursor.skipped, "change")
+            yield finding("events-skipped", f"target {name} was not told of {skipped} that the journal no longer had")

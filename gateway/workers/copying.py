@@ -82,13 +82,34 @@ class Copier:
             info=agreed,
         )
 
+    async def holders(self, segment: SegmentRef) -> tuple[list[str], bool]:
+        """The nodes that have something under the blob's name, and whether all that may come back were asked."""
+        name, holders, is_complete = blob_id(segment.write_id, segment.number), [], True
+        for node in self._membership.nodes():
+            standing = self._watch.standing(node.node_id)
+            if standing in (Standing.LIVE, Standing.LEAVING):
+                try:
+                    await self._client.stat(node.address, name, node_id=node.node_id)
+                    holders.append(node.node_id)
+                except BlobNotFound:
+                    pass
+                except BlobCorrupt:
+                    holders.append(node.node_id)
+                except NodeError as error:
+                    self._note(node, error)
+                    is_complete = False
+            is_complete &= standing is not Standing.AWAY  # one that is gone is gone through when it returns
+        return holders, is_complete
+
     async def copy(self, source: Node, target: Node, info: BlobInfo, pace: Pace) -> None:
         """Put a blob on another node, durably. Raises SourceFailed, and NodeError of the target."""
         try:
             async with contextlib.AsyncExitStack() as stack:
                 try:
                     stream = await stack.enter_async_context(
-                        self._client.get(source.address, info.blob_id, offset=0, length=info.size_bytes)
+                        self._client.get(
+                            source.address, info.blob_id, offset=0, length=info.size_bytes, node_id=source.node_id
+                        )
                     )
                 except NodeError as error:
                     raise SourceFailed(source, error) from error
@@ -98,6 +119,7 @@ class Copier:
                     size_bytes=info.size_bytes,
                     origin=info.origin,
                     body=_paced(source, stream, pace),
+                    node_id=target.node_id,
                 )
         except SourceFailed as failure:
             self._note(source, failure.error)
@@ -106,7 +128,7 @@ class Copier:
             self._note(target, error)
             raise
         if stored.digest != info.digest:
-            await self._client.delete(target.address, info.blob_id)
+            await self._client.delete(target.address, info.blob_id, node_id=target.node_id)
             raise SourceFailed(source, BlobCorrupt(f"{info.blob_id}: other bytes than it has told of"))
 
     async def _look(
@@ -117,7 +139,8 @@ class Copier:
         if node is None or standing not in (Standing.LIVE, Standing.LEAVING):
             return CopyState.GONE if standing is Standing.GONE else CopyState.AWAY
         try:
-            info = await self._client.stat(node.address, blob_id(segment.write_id, segment.number))
+            name = blob_id(segment.write_id, segment.number)
+            info = await self._client.stat(node.address, name, node_id=node_id)
             if info.size_bytes != size_bytes:
                 return CopyState.BROKEN
             if verify is not None:
@@ -131,7 +154,9 @@ class Copier:
         return CopyState.GOOD
 
     async def _read_whole(self, node: Node, info: BlobInfo, pace: Pace) -> None:
-        async with self._client.get(node.address, info.blob_id, offset=0, length=info.size_bytes) as stream:
+        async with self._client.get(
+            node.address, info.blob_id, offset=0, length=info.size_bytes, node_id=node.node_id
+        ) as stream:
             async for chunk in stream:
                 await pace.draw(len(chunk))
 

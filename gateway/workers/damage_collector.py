@@ -90,7 +90,9 @@ class DamageCollector:
         name = f"{_PROGRESS}:{node.node_id}"
         cursor = (await self._index.progress(name)).get("cursor", "")
         try:
-            while page := await self._client.damaged(node.address, after=cursor, limit=self._page_limit):
+            while page := await self._client.damaged(
+                node.address, after=cursor, limit=self._page_limit, node_id=node.node_id
+            ):
                 await self._queue(node, page, result)
                 cursor = page[-1].cursor
                 await self._index.save_progress(name, {"cursor": cursor})
@@ -123,7 +125,7 @@ class DamageCollector:
             if other.node_id == node.node_id:
                 continue
             try:
-                info = await self._client.stat(other.address, entry.blob_id)
+                info = await self._client.stat(other.address, entry.blob_id, node_id=other.node_id)
             except NodeError:
                 continue
             if (origin := _origin_of(entry, info.origin)) is not None:

@@ -61,7 +61,7 @@ class BlobDeleter:
             if node_id in self._unreachable:
                 return None
             try:
-                return await self._client.delete(node.address, blob_id)
+                return await self._client.delete(node.address, blob_id, node_id=node_id)
             except NodeError as error:
                 _log.warning("blob not deleted", blob=blob_id, node=node_id, error=repr(error))
                 if isinstance(error, NodeUnreachable):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from gateway.index.cause import LIFECYCLE_RULE, Cause, set_cause
 from gateway.index.errors import IndexRefusal
 from gateway.index.records import (
     BucketRecord,
@@ -66,6 +67,7 @@ class LifecycleWorker:
         now = self._clock()
         if self._last is not None and (now - self._last).total_seconds() < self._interval_s:
             return None
+        set_cause(Cause(operation=LIFECYCLE_RULE))
         result = LifecycleResult()
         async for bucket in self._buckets():
             rules = tuple([rule for rule in bucket_rules(bucket) if rule.enabled])

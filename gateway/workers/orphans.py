@@ -142,7 +142,9 @@ class OrphanSweeper:
             await self._store.drop_revisit(write_id)
 
     async def _list(self, node: Node, after: str, before_ms: int) -> list[BlobInfo]:
-        return await self._client.list(node.address, after=after, before_ms=before_ms, limit=self._page_limit)
+        return await self._client.list(
+            node.address, after=after, before_ms=before_ms, limit=self._page_limit, node_id=node.node_id
+        )
 
     async def _check(self, node: Node, page: Iterable[BlobInfo], sweep: "_Pass") -> None:
         """Delete those of the node's blobs that nothing refers to. Raises NodeError when one is left."""

@@ -45,6 +45,9 @@ LONGEST_BACKOFF_MS = 3_600_000
 AWAY_DELAY_MS = 60_000
 """Until a node that is away is asked for again."""
 
+SHORTEST_WAIT_MS = 1_000
+"""For the record of a write: as long again as the write is old, between this and AWAY_DELAY_MS."""
+
 MOVE_ATTEMPTS = 5
 
 WantedCopies = Callable[[BucketRecord], int]
@@ -173,6 +176,9 @@ class RepairWorker:
                 raise outcome
         for group in _by_record(works):
             await self._commit(group)
+        for work in works:
+            if work.item.reasons & RepairReason.STRAY and work.postpone_ms is None:
+                await self._give_up_strays(work)
         await self._settle(works, result)
 
     async def _prepare(self, work: _Work, result: RepairResult) -> None:
@@ -254,6 +260,14 @@ class RepairWorker:
         """Nothing refers to the write: it is over, or not yet committed."""
         age_ms = self._watch.membership.now_ms() - blob_time_ms(work.segment.write_id)
         if age_ms < self._orphan_grace_ms or await self._index.is_under_way(work.segment.write_id):
+            work.postpone_ms = min(max(age_ms, SHORTEST_WAIT_MS), AWAY_DELAY_MS)
+
+    async def _give_up_strays(self, work: _Work) -> None:
+        """Copies on nodes that the record does not name: after the repair, which may have had a use for them."""
+        holders, is_complete = await self._copier.holders(work.segment)
+        if holders:
+            await self._disposal.give_up(work.segment, work.item.origin, holders)
+        if not is_complete:
             work.postpone_ms = AWAY_DELAY_MS
 
     async def _bucket(self, name: str) -> BucketRecord | None:

@@ -19,6 +19,7 @@ from gateway.settings import GatewaySettings
 from gateway.supervisor.attach import die_with_parent
 from gateway.workers.damage_collector import DamageCollector
 from gateway.workers.lifecycle import LifecycleWorker
+from gateway.workers.notification import NotificationWorker
 from gateway.workers.orphans import OrphanSweeper
 from gateway.workers.reclaim import Reclaimer
 from gateway.workers.repair_jobs import repair_jobs
@@ -62,13 +63,13 @@ async def _run(settings: GatewaySettings) -> None:
         )
         sweeper = OrphanSweeper(index, connection, client, membership, grace_s=settings.orphan_grace_s)
         collector = DamageCollector(index, connection, client, membership)
-        lifecycle = LifecycleWorker(
-            index, day_s=settings.lifecycle_day_s, interval_s=settings.lifecycle_interval_s
-        )
+        lifecycle = LifecycleWorker(index, day_s=settings.lifecycle_day_s, interval_s=settings.lifecycle_interval_s)
+        notification = NotificationWorker(settings, index, opened.feed, opened.raw, client, membership)
         worker = Worker(
             index,
             {"reclaim": reclaimer.run_once, "orphans": sweeper.run_once, "damage": collector.run_once}
             | {"lifecycle": lifecycle.run_once, "snapshots": snapshot_keeper(settings, opened).run_once}
+            | {"notification": notification.run_once}
             | repair_jobs(settings, index, client, membership),
             interval_s=settings.reclaim_interval_s,
         )

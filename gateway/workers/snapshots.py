@@ -10,6 +10,7 @@ from gateway.journal.placing import Placing
 from gateway.journal.snapshot import SnapshotKeeper, SnapshotPolicy
 from gateway.journal.snapshot_writer import SnapshotWriter
 from gateway.settings import GatewaySettings
+from gateway.workers.notification import needed_from
 
 
 def snapshot_keeper(settings: GatewaySettings, opened: OpenIndex) -> SnapshotKeeper:
@@ -35,4 +36,5 @@ def snapshot_keeper(settings: GatewaySettings, opened: OpenIndex) -> SnapshotKee
         *(writer, raw_feed, opened.client, opened.membership),
         policy=policy,
         roll=SegmentCutter(feed=opened.feed, changer=changer),
+        needed_from=lambda sequence: needed_from(opened.index, sequence=sequence, now_ms=opened.membership.now_ms()),
     )

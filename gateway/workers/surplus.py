@@ -118,7 +118,8 @@ class CopyDisposal:
         if self._clock() - taken_at > DELETE_WITHIN_S:
             return False
         try:
-            await self._client.delete(node.address, blob_id(copy.segment.write_id, copy.segment.number))
+            name = blob_id(copy.segment.write_id, copy.segment.number)
+            await self._client.delete(node.address, name, node_id=copy.node_id)
         except NodeError as error:
             _log.warning("surplus copy not deleted", node=copy.node_id, error=repr(error))
             return False
@@ -165,7 +166,11 @@ class SurplusSweeper:
         before_ms = now_ms - self._grace_ms
         try:
             while page := await self._client.list(
-                node.address, after=progress[field], before_ms=before_ms, limit=self._page_limit
+                node.address,
+                after=progress[field],
+                before_ms=before_ms,
+                limit=self._page_limit,
+                node_id=node.node_id,
             ):
                 result.checked += len(page)
                 await self._check(node, page, result)

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from tests.harness.cairn import CairnServer
+from tests.harness.cluster import readiness
 
 MIB = 1024**2
 #: What a restart, a grace and a round of the worker take together stays far below this.
@@ -93,5 +94,6 @@ def kill_and_await_successor(server: CairnServer, *victims: psutil.Process) -> N
 
 
 def wait_until_nodes_listen(server: CairnServer, starts: int) -> None:
-    """Wait until nodes have said so often that they serve."""
+    """Wait until nodes have said so often that they serve, and the gateway that it can write to them again."""
     wait_until(lambda: server.read_log().count("listening on") >= starts, f"{starts} starts of nodes")
+    wait_until(lambda: readiness(server.port) is None, "a gateway that is ready")

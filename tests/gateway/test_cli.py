@@ -43,6 +43,8 @@ def test_version_is_the_distributions() -> None:
         (["bucket", "redundancy", "--help"], ["--replicas", "--write-quorum", "--default", "--json", "--data"]),
         (["object", "show", "--help"], ["--version-id", "--quick", "--json", "--data"]),
         (["undelete", "--help"], ["--at", "--list", "--json", "--data"]),
+        (["user", "policy", "--help"], ["set", "show", "remove"]),
+        (["why", "--help"], ["REQUEST_ID", "--json", "--data"]),
         (["user", "add", "--help"], ["--access-key", "--secret-key", "--id", "--display-name", "--email", "--data"]),
     ],
 )
@@ -82,7 +84,7 @@ def test_user_needs_an_index(tmp_path: Path) -> None:
 
 def test_user_tells_when_the_index_does_not_answer(tmp_path: Path) -> None:
     done = cairn("user", "list", env={"REDIS_HOST": f"unix:{tmp_path}/none.sock"}, expect=1)
-    assert done.stderr.decode().startswith(f"cairn: index at unix:{tmp_path}/none.sock: ")
+    assert done.stderr.decode().startswith(f"cairn: the index is not open: index at unix:{tmp_path}/none.sock: ")
     assert done.stderr.decode().endswith("(does cairn serve, or Redis, run there?)\n")
 
 

@@ -107,6 +107,14 @@ async def cairn(place: Place, *arguments: str, expect: int = 0, **more: str) -> 
     return (done.stderr if expect == 1 else done.stdout).decode()
 
 
+async def test_redundancy_that_changed_has_everything_audited_at_once(place: Place) -> None:
+    await bucket_commands.set_redundancy(place.services, place.bucket, replicas=2, write_quorum=None)
+    first = await place.index.audit_request()
+    assert first.endswith(f"redundancy of {place.bucket}")
+    await bucket_commands.reset_redundancy(place.services, place.bucket)
+    assert await place.index.audit_request() != first
+
+
 async def test_redundancy_is_set_shown_and_reset(place: Place) -> None:
     shown = await cairn(place, "bucket", "redundancy", place.bucket, "--replicas", "2", "--json")
     assert json.loads(shown) == {"replicas": 2, "write_quorum": 2, "stated": True, "nodes": 3}

@@ -279,6 +279,8 @@ def test_services_move_an_object_when_run_as_compose_runs_them(installation: Ins
 def test_user_can_be_added_inside_the_coordinator(installation: Installation) -> None:
     installation.start("redis")
     installation.wait_until_healthy("redis")
+    installation.start("storage-node-1")  # the journal's
+    installation.wait_until_healthy("storage-node-1")
     command = [*installation.command("coordinator")[:1], "user", "add", "alice", "--access-key", "ALICEKEY"]
     environment = clean_environment() | installation.environment("coordinator")
     added = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -129,6 +129,48 @@ async def test_unknown_access_key_is_nobody(redis: Connection) -> None:
     assert await store.lookup("no/body") is None
 
 
+READING = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}}'
+
+
+async def test_policy_of_a_user_shows_within_the_ttl(redis: Connection, users: UserDirectory) -> None:
+    clock = Clock()
+    store = CredentialStore(Index(redis), SETTINGS, clock)
+
+    async def policies() -> list[bool]:
+        by_key, by_id = await store.lookup("ALICEKEY"), await store.find_by_id("a" * 64)
+        assert by_key is not None
+        assert by_id is not None
+        return [identity.policy is not None for identity in (by_key.identity, by_id)]
+
+    await users.add(NewUser(name="alice", access_key="ALICEKEY", canonical_id="a" * 64), NOW_MS)
+    assert await policies() == [False, False]
+    await users.set_policy("alice", READING)
+    assert await policies() == [False, False]
+    clock.now_s += CACHE_TTL_S
+    assert await policies() == [True, True]
+    assert await users.policy_of("alice") == READING
+    await users.set_policy("alice", "")
+    clock.now_s += CACHE_TTL_S
+    assert await policies() == [False, False]
+    assert await users.policy_of("alice") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("alice", "[]", "MalformedPolicy"),
+        ("alice", READING.replace("GetObject", "GetObjekt"), "Policy has invalid action"),
+        ("nobody", READING, "there is no user 'nobody'"),
+        ("root", READING, "held to no policy"),
+    ],
+)
+async def test_policy_that_cannot_be_set(users: UserDirectory, name: str, text: str, words: str) -> None:
+    await users.add(NewUser(name="alice"), NOW_MS)
+    with pytest.raises(UserError, match=words):
+        await users.set_policy(name, text)
+    assert await users.policy_of("alice") == ""
+
+
 async def test_look_up_is_cached_for_the_ttl(redis: Connection, users: UserDirectory) -> None:
     clock = Clock()
     store = CredentialStore(Index(redis), SETTINGS, clock)

@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 
 from gateway.health import ready
-from gateway.index.errors import IndexUnavailable
+from gateway.index.errors import IndexNotOpen, IndexUnavailable
 from gateway.journal.state import JournalCondition, Phase
 from gateway.settings import GatewaySettings
 
@@ -30,11 +30,23 @@ class FakeMembership:
         return list(range(self._known))
 
 
-async def ask(condition: JournalCondition, *, live: int = 3, away: bool = False) -> tuple[int, Any]:
+class FakeJournal:
+    def __init__(self, condition: JournalCondition, *, restarted: bool) -> None:
+        self.condition = condition
+        self._restarted = restarted
+
+    async def check_open(self) -> None:
+        if self._restarted:
+            raise IndexNotOpen("not opened yet on this server")
+
+
+async def ask(
+    condition: JournalCondition, *, live: int = 3, away: bool = False, restarted: bool = False
+) -> tuple[int, Any]:
     services = SimpleNamespace(
         settings=GatewaySettings(),
         membership=FakeMembership(live=live, known=3, away=away),
-        journal=SimpleNamespace(condition=condition),
+        journal=FakeJournal(condition, restarted=restarted),
     )
     application = SimpleNamespace(state=SimpleNamespace(services=services))
     answer = await ready(cast(Request, SimpleNamespace(app=application)))
@@ -43,6 +55,12 @@ async def ask(condition: JournalCondition, *, live: int = 3, away: bool = False)
 
 async def test_open_index_with_its_nodes_is_ready() -> None:
     assert await ask(OPEN) == (200, {"status": "ready"})
+
+
+async def test_server_that_restarted_is_not_ready_before_the_journal_has_noticed() -> None:
+    status, told = await ask(OPEN, restarted=True)
+    assert status == 503
+    assert told["reasons"] == ["not opened yet on this server"]
 
 
 @pytest.mark.parametrize("phase", [Phase.OPENING, Phase.BLOCKED])

@@ -1,17 +1,25 @@
 """Draining and removing nodes as an administrator does: what is refused, why, and what is told."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 
 from gateway import node_commands
 from gateway.cli_options import CommandRefused
 from gateway.command_services import CommandServices
+from gateway.index.journal_feed import JournalFeed
+from gateway.journal.catalogue import drop_everywhere, snapshot_ids
+from gateway.journal.snapshot_format import Manifest
+from gateway.journal.snapshot_writer import SnapshotWriter
 from gateway.settings import GatewaySettings
 from gateway.workers import audit as audit_module
+from storagenode.journal_protocol import Seal, SegmentHeader
 from tests.gateway.datapath.cluster import Cluster, Processes, open_cluster, running_processes
+from tests.gateway.journal.rebuilding import DurableAtOnce
 from tests.gateway.workers.objects import OWNER, delete_object, empty_index, put_object
 from tests.gateway.workers.repairing import Repair, nodes_in_record
+from tests.harness.opened_index import open_as_it_is
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +182,70 @@ async def test_a_rebalance_is_ordered_and_stopped(services: CommandServices) -> 
     assert order.rate_bytes_s == 1000
     assert await node_commands.stop_rebalance(services)
     assert await services.index.rebalance_order() is None
+
+
+async def take_snapshot(cluster: Cluster) -> Manifest:
+    """One on two nodes, as the worker takes them."""
+    await open_as_it_is(cluster.connection)
+    writer = SnapshotWriter(
+        *(JournalFeed(cluster.connection), cluster.connection, cluster.client, cluster.membership),
+        durability=DurableAtOnce(),
+        replicas=lambda _: 2,
+    )
+    return await writer.take()
+
+
+async def test_a_node_with_a_part_of_a_snapshot_is_not_removed_before_there_are_others(
+    cluster: Cluster, services: CommandServices, repair: Repair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_object(cluster, "k", b"body")
+    manifest = await take_snapshot(cluster)
+    name, other = manifest.chunks[0].nodes
+    await node_commands.drain(services, name)
+    await settle(cluster, repair, monkeypatch)
+    with pytest.raises(CommandRefused, match="snapshots of the index lie on"):
+        await node_commands.remove(services, name, force=False, accept_loss=False)
+    chunk = manifest.blob_id(0)
+    await cluster.client.delete(cluster.node(other).address, chunk)
+    with pytest.raises(CommandRefused, match=f"snapshot {manifest.snapshot_id} of the index is on {name} alone"):
+        await node_commands.remove(services, name, force=True, accept_loss=False)
+    for _ in range(2):
+        assert name not in (await take_snapshot(cluster)).chunks[0].nodes
+    assert (await node_commands.remove(services, name, force=False, accept_loss=False)).state == "removed"
+    addresses = {one.node_id: one.address for one in cluster.nodes}
+    for snapshot_id in await snapshot_ids(cluster.client, addresses):
+        assert await drop_everywhere(cluster.client, addresses, snapshot_id)
+
+
+async def test_a_node_with_entries_of_the_journal_that_no_other_has_is_not_removed(
+    cluster: Cluster, services: CommandServices, repair: Repair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, _ = cluster.nodes
+    header = SegmentHeader(
+        segment_id=f"{1 << 32:016x}-{1:016x}",
+        epoch=1 << 32,
+        first_sequence=1,
+        nodes=(one.node_id, two.node_id),
+        quorum=2,
+        incarnation="i",
+        opened_at=0,
+    )
+    following = replace(header, segment_id=f"{2 << 32:016x}-{3:016x}", epoch=2 << 32, first_sequence=3)
+    journal = cluster.client.journal
+    fields = {"epoch": header.epoch, "watermark": 0, "first_sequence": 1}
+    for node, entries in ((one, [b"1", b"2"]), (two, [b"1"])):
+        await journal.create(node.address, header)
+        await journal.append(node.address, header.segment_id, entries=entries, **fields)
+    await node_commands.drain(services, one.node_id)
+    await settle(cluster, repair, monkeypatch)
+    with pytest.raises(CommandRefused, match="the journal is still written to"):
+        await node_commands.remove(services, one.node_id, force=False, accept_loss=False)
+    seal = Seal(epoch=following.epoch, end_sequence=2, next=replace(following, nodes=(two.node_id,), quorum=1))
+    await journal.seal(one.address, header.segment_id, seal)
+    await journal.seal(two.address, header.segment_id, seal)
+    for force in (False, True):
+        with pytest.raises(CommandRefused, match="entries of the journal"):
+            await node_commands.remove(services, one.node_id, force=force, accept_loss=False)
+    await journal.drop(one.address, header.segment_id)
+    assert (await node_commands.remove(services, one.node_id, force=False, accept_loss=False)).state == "removed"
+    await journal.drop(two.address, header.segment_id)

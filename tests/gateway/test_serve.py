@@ -261,7 +261,7 @@ def test_it_serves_over_tls(tmp_path: Path) -> None:
 
 def test_external_redis_is_used_when_set(tmp_path: Path) -> None:
     with RedisServer(password="pass-word") as redis:
-        env = {"REDIS_HOST": redis.address, "REDIS_PASSWORD": redis.password}
+        env = {"REDIS_HOST": redis.address, "REDIS_PASSWORD": redis.password, "CAIRN_EXPECTED_NODES": "3"}
         with CairnServer.start(tmp_path / "data", "--nodes", "3", env=env):
             pass
         with CairnServer.start(tmp_path / "data", "--nodes", "2", env=env) as server:

@@ -51,7 +51,7 @@ class RedisServer:
     Without `directory` a short temporary one is made (a unix socket's path may have 107 bytes at most, which
     pytest's tmp_path often exceeds) and removed at `stop()`; a given one is kept, so that a second server may
     be started on the same files. `arguments` are further server options, such as `("--maxmemory", "4mb")`.
-    `port` 0 means no TCP.
+    `port` 0 means no TCP. `configuration` is what its configuration file begins with; Sentinels have it rewritten.
     """
 
     def __init__(
@@ -64,7 +64,9 @@ class RedisServer:
         password: str = "",
         binary: Path | None = None,
         arguments: tuple[str, ...] = (),
+        configuration: str | None = None,
     ) -> None:
+        self._configuration = configuration
         self._temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="cairn-redis-"))
         self.port = port
@@ -96,7 +98,7 @@ class RedisServer:
         assert self._process is None, "the server is running already"
         self.directory.mkdir(parents=True, exist_ok=True)
         self.socket_path.unlink(missing_ok=True)
-        command = [str(self._binary), *self._options]
+        command = [str(self._binary), *self._configuration_file(), *self._options]
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
@@ -141,6 +143,14 @@ class RedisServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _configuration_file(self) -> list[str]:
+        if self._configuration is None:
+            return []
+        file = self.directory / "redis.conf"
+        if not file.exists():
+            file.write_text(self._configuration)
+        return [str(file)]
 
     def _answers(self) -> bool:
         authenticate = f"AUTH {self.password}\r\n" if self.password else ""

@@ -38,20 +38,25 @@ def free_ports(count: int) -> list[int]:
 
 
 class Replicated:
-    """A master, one replica and three Sentinels. `address` is the value for REDIS_HOST."""
+    """A master, one replica and three Sentinels. `address` is the value for REDIS_HOST.
 
-    def __init__(self, *, appendfsync: str = "everysec") -> None:
+    `door(port)` gives the port at which all but who knows better find the first server, for a link that can be cut.
+    """
+
+    def __init__(self, *, appendfsync: str = "everysec", door: Callable[[int], int] = lambda port: port) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="cairn-sentinel-"))
         first, second, *self._sentinel_ports = free_ports(5)
+        self._door = door(first)
         self.servers = [
             RedisServer(
                 self.directory / f"server-{port}",
                 port=port,
                 appendonly=True,
                 appendfsync=appendfsync,
-                arguments=("--repl-diskless-sync-delay", "0", *arguments),
+                arguments=("--repl-diskless-sync-delay", "0"),
+                configuration=configuration,
             )
-            for port, arguments in ((first, ()), (second, ("--replicaof", f"127.0.0.1 {first}")))
+            for port, configuration in ((first, ""), (second, f"replicaof 127.0.0.1 {self._door}\n"))
         ]
         self._sentinels: list[subprocess.Popen[bytes]] = []
 
@@ -84,11 +89,16 @@ class Replicated:
             _until(lambda: client.info("replication").get("slave0", {}).get("state") == "online")
             _until(lambda: _is_sound(sentinel))
 
+    def is_watched(self) -> bool:
+        """Whether the Sentinels know master, replica and each other, and see nothing wrong."""
+        with _client(self._sentinel_ports[0]) as sentinel:
+            return _is_sound(sentinel)
+
     def start(self) -> Self:
         for server in self.servers:
             server.start()
         for port in self._sentinel_ports:
-            self._sentinels.append(_spawn_sentinel(self.directory, port, self.servers[0].port))
+            self._sentinels.append(_spawn_sentinel(self.directory, port, self._door))
         with contextlib.ExitStack() as stack:
             for port in self._sentinel_ports:
                 client = stack.enter_context(_client(port))

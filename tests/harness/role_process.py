@@ -27,7 +27,7 @@ class RoleProcess:
         self.starts = 0
         self.ended_by_itself: list[str] = []
         self._role = role
-        self._environment = environment
+        self.environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,7 +55,7 @@ class RoleProcess:
             self._process = subprocess.Popen(
                 [*tie, sys.executable, "-P", "-m", "gateway.cli", self._role],
                 cwd=self.log.parent,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=log_file,

@@ -52,6 +52,14 @@ def strace() -> Path:
     return _on_path("strace")
 
 
+def faketime_library() -> Path:
+    """What LD_PRELOAD takes to give a process a clock of its own; for programs with threads."""
+    faketime = _on_path("faketime").resolve()
+    for library in sorted(faketime.parents[1].glob("lib/**/faketime/libfaketimeMT.so.1")):
+        return library
+    pytest.skip("the library of faketime is not where it should be")
+
+
 def fusermount() -> Path:
     """Skips also where the kernel offers no /dev/fuse."""
     if not Path("/dev/fuse").exists():

@@ -135,3 +135,18 @@ def test_files_go_over_https_with_trailers(
     head = s3_tls.head_object(Bucket=bucket_tls, Key="small", ChecksumMode="ENABLED")
     assert any(name.startswith("ChecksumCRC") for name in head)
     assert "ContentEncoding" not in head
+
+
+def test_a_file_under_a_key_of_the_client_is_copied_there_between_and_back(
+    aws: Aws, bucket: str, large_file: Path, tmp_path: Path
+) -> None:
+    key, other, back = tmp_path / "key", tmp_path / "other", tmp_path / "back"
+    key.write_bytes(bytes(range(32)))
+    other.write_bytes(bytes(range(1, 33)))
+    place, copy = f"s3://{bucket}/large", f"s3://{bucket}/copy"
+    aws.s3("cp", large_file, place, "--only-show-errors", "--sse-c", "--sse-c-key", f"fileb://{key}")
+    between = ("--sse-c-copy-source", "--sse-c-copy-source-key", f"fileb://{key}")
+    aws.s3("cp", place, copy, "--only-show-errors", *between, "--sse-c", "--sse-c-key", f"fileb://{other}")
+    aws.s3("cp", copy, back, "--only-show-errors", "--sse-c", "--sse-c-key", f"fileb://{other}")
+    assert digest_of(back) == digest_of(large_file)
+    aws.s3("cp", copy, back, "--sse-c", "--sse-c-key", f"fileb://{key}", expect=1)

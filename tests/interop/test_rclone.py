@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.harness import tools
 from tests.harness.cairn import CairnServer, clean_environment
@@ -152,3 +153,16 @@ def test_mounted_bucket_is_a_directory(s3: Any, bucket: str, samples: Path, moun
     (mounted / "from" / "s3.txt").unlink()
     keys = {entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]}
     assert keys == {f"copied/{name}" for name in digests_of(samples)}
+
+
+def test_files_under_a_key_of_the_client_come_back_with_it_alone(
+    rclone: Rclone, s3: Any, bucket: str, samples: Path, tmp_path: Path
+) -> None:
+    place = f"cairn:{bucket}/secret"
+    key = ("--s3-sse-customer-algorithm", "AES256", "--s3-sse-customer-key", "0123456789abcdef0123456789abcdef")
+    # Parts of 5 MiB: the largest sample is an upload of two.
+    rclone.run("copy", samples, place, *key, "--s3-upload-cutoff", "5M", "--s3-chunk-size", "5M")
+    rclone.run("copy", place, tmp_path, *key)
+    assert digests_of(tmp_path) == digests_of(samples)
+    with pytest.raises(ClientError, match="400"):
+        s3.head_object(Bucket=bucket, Key="secret/1.bin")

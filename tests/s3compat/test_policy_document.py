@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3compat.errors import S3Error
-from s3compat.policy import RequestContext, evaluate, is_public, parse_policy
+from s3compat.policy import RequestContext, evaluate, is_public, parse_identity_policy, parse_policy
+from s3compat.policy_document import IDENTITY_POLICY_LIMIT
 from tests.s3compat.policy_making import BUCKET, BUCKET_ARN, OBJECTS_ARN, policy_text, statement
 
 
@@ -162,6 +163,10 @@ def test_no_document_raises_anything_but_an_s3_error(tree: Any) -> None:
             parse_policy(json.dumps(document), bucket=BUCKET)
         except S3Error as refused:
             codes.add(refused.code)
+        try:
+            parse_identity_policy(json.dumps(document))
+        except S3Error as refused:
+            codes.add(refused.code)
     assert codes <= {"MalformedPolicy"}
 
 
@@ -186,3 +191,65 @@ def test_no_text_raises_anything_but_an_s3_error(text: str) -> None:
     for candidate in (text, "{" + text):
         with pytest.raises(S3Error):
             parse_policy(candidate, bucket=BUCKET)
+        with pytest.raises(S3Error):
+            parse_identity_policy(candidate)
+
+
+def identity_statement(**changes: Any) -> dict[str, Any]:
+    return statement(**{"Principal": None, "Resource": "*"} | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"Principal": "*"}, "Policy document should not specify a principal."),
+        ({"NotPrincipal": {"AWS": "x"}, "Effect": "Deny"}, "Policy document should not specify a principal."),
+        ({"Sid": "no spaces"}, "Statement IDs (SID) must be alpha-numeric."),
+        ({"Action": "s3:GetObjekt"}, "Policy has invalid action"),
+        ({"Action": "iam:*"}, "Policy has invalid action"),
+        ({"Action": None}, "Missing required field Action"),
+        ({"Resource": None}, "Missing required field Resource"),
+        ({"Resource": "photos"}, 'Resource photos must be in ARN format or "*".'),
+        ({"Resource": "arn:aws:s3:::"}, 'Resource arn:aws:s3::: must be in ARN format or "*".'),
+        ({"Resource": "arn:aws:sqs:::q"}, 'Resource arn:aws:sqs:::q must be in ARN format or "*".'),
+        ({"Effect": "Maybe"}, "Invalid effect: Maybe"),
+        ({"Condition": {"StringEquals": {"s3:no-such-key": "x"}}}, "Policy has an invalid condition key"),
+        ({"Condition": {"StringIs": {"s3:prefix": "x"}}}, "Invalid Condition type : StringIs"),
+    ],
+)
+def test_what_an_identity_policy_cannot_say(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(S3Error) as refused:
+        parse_identity_policy(policy_text(identity_statement(**changes)))
+    assert (refused.value.code, refused.value.message) == ("MalformedPolicy", message)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"Action": "*"},
+        {"Action": "s3:ListAllMyBuckets"},
+        {"Action": "s3:ListBucket", "Resource": OBJECTS_ARN},
+        {"Resource": ["arn:aws:s3:::*", "arn:aws:s3:::${aws:username}-*/*"]},
+        {"Resource": None, "NotResource": BUCKET_ARN},
+        {"Sid": "Reading1"},
+    ],
+)
+def test_what_an_identity_policy_may_say(changes: dict[str, Any]) -> None:
+    (parsed,) = parse_identity_policy(policy_text(identity_statement(**changes))).statements
+    assert parsed.principals.everybody
+
+
+def test_size_of_an_identity_policy_is_counted_without_white_space() -> None:
+    def text_of(size: int, spaces: str = "") -> str:
+        filled = policy_text(identity_statement(Resource=f"{BUCKET_ARN}/"))
+        return filled.replace(f"{BUCKET_ARN}/", f"{BUCKET_ARN}/" + "x" * (size - len("".join(filled.split())))) + spaces
+
+    parse_identity_policy(text_of(IDENTITY_POLICY_LIMIT, spaces=" " * 5000))
+    for too_large in (text_of(IDENTITY_POLICY_LIMIT + 1), text_of(1000, spaces=" " * 100_000)):
+        with pytest.raises(S3Error, match="Maximum policy size of 2048 characters"):
+            parse_identity_policy(too_large)
+
+
+def test_bucket_policy_cannot_be_about_all_buckets() -> None:
+    assert refusal_of(policy_text(statement(Action="s3:ListAllMyBuckets"))) == "Policy has invalid action"

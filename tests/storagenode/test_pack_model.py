@@ -153,5 +153,5 @@ class PackMachine(RuleBasedStateMachine):
         self.stop()
 
 
-PackMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+PackMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 TestPacks = PackMachine.TestCase

@@ -16,15 +16,16 @@ BALANCE_TIMEOUT_S = 60.0
 _POLL_S = 1.0
 
 
-def await_balance(cluster: Cluster, *, timeout_s: float) -> Accounting:
+def await_balance(cluster: Cluster, *, timeout_s: float, all_given_back: bool = True) -> Accounting:
     """Wait until nodes hold exactly what the index refers to; after the timeout the books as they then are.
 
-    Nobody may write meanwhile. Nodes that lost their directory are gone for good and owe nothing.
+    Without `all_given_back` it is enough that they hold all of it, whatever else they hold. Nobody may write meanwhile.
+    Nodes that lost their directory are gone for good and owe nothing.
     """
-    return asyncio.run(_await_balance(cluster, timeout_s))
+    return asyncio.run(_await_balance(cluster, timeout_s, all_given_back))
 
 
-async def _await_balance(cluster: Cluster, timeout_s: float) -> Accounting:
+async def _await_balance(cluster: Cluster, timeout_s: float, all_given_back: bool) -> Accounting:
     deadline = time.monotonic() + timeout_s
     connection = connect(cluster.redis.address)
     try:
@@ -34,7 +35,8 @@ async def _await_balance(cluster: Cluster, timeout_s: float) -> Accounting:
                 books = await account(connection, client, present)
                 books.missing[:] = [place for place in books.missing if place[0] in present]
                 complete = len(present) == len(cluster.nodes)
-                if (books.balanced and complete) or time.monotonic() > deadline:
+                enough = books.balanced and complete if all_given_back else books.nothing_lost
+                if enough or time.monotonic() > deadline:
                     return books
                 await asyncio.sleep(_POLL_S)
     finally:

@@ -50,9 +50,14 @@ class Report:
     books: Accounting
 
     @property
-    def is_clean(self) -> bool:
-        """Nothing lost and nothing wrong; what was not given back is another matter, see `books.balanced`."""
+    def nothing_wrong(self) -> bool:
+        """Nothing lost and nothing wrong, whatever is still to be given back."""
         return self.verdict.is_clean and not self.fallen and self.books.nothing_lost
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing wrong, and the nodes hold exactly what the index refers to."""
+        return self.nothing_wrong and self.books.balanced
 
     def __str__(self) -> str:
         calls = sum(self.outcomes.values())

@@ -44,6 +44,8 @@ class StormPlan:
     switches: Switches = field(default_factory=Switches)
     balance_timeout_s: float = BALANCE_TIMEOUT_S
     """How long the cluster has to give back what it owes."""
+    all_given_back: bool = True
+    """Wait for that; else only until nothing is missing."""
 
 
 def run_storm(plan: StormPlan, directory: Path, *, say: Callable[[str], None] = print) -> Report:
@@ -84,7 +86,7 @@ def run_storm(plan: StormPlan, directory: Path, *, say: Callable[[str], None] = 
         say(f"healed after {healed_at - ended_at:.1f} s; reading everything")
         read_everything(shared, StormClient("last reader", shared, gateways, random.Random(plan.seed)))
         say("waiting for the books to balance")
-        books = await_balance(cluster, timeout_s=plan.balance_timeout_s)
+        books = await_balance(cluster, timeout_s=plan.balance_timeout_s, all_given_back=plan.all_given_back)
         fallen = [text for process in cluster.processes for text in process.ended_by_itself]
     return make_report(
         recorder,

@@ -22,7 +22,7 @@ def test_nothing_acknowledged_is_lost_or_wrong_in_a_storm(tmp_path: Path) -> Non
         seconds=30,
         kills=KILLS,
         clients=5,
-        balance_timeout_s=15,
+        balance_timeout_s=40,
         cluster=ClusterPlan(redis_fsync="everysec" if journal else "always"),
         switches=Switches(forgetful_redis=journal, wipes=int(journal)),
     )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,13 @@ class NodeProcess:
         process.wait()
         assert process.stdout
         process.stdout.close()
+
+    def lose_directory(self) -> None:
+        """Kill it and start it on an empty directory, at the same address: it has another node id then."""
+        self.kill()
+        shutil.rmtree(self.directory)
+        self._environment["CAIRN_NODE_PORT"] = self.address.rpartition(":")[2]
+        self.start()
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""

@@ -1,7 +1,7 @@
 """Nodes in memory with scripted failures, behind NodeClient's interface; and a node table set by hand."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -17,6 +17,7 @@ from storagenode.client import (
     NodeFull,
     NodeUnreachable,
     StoredBlob,
+    WrongNode,
 )
 
 CHUNK_BYTES = 64 * 1024
@@ -79,8 +80,9 @@ class FakeClient(NodeClient):
         size_bytes: int,
         origin: bytes,
         body: AsyncIterable[bytes] | bytes,
+        node_id: str | None = None,
     ) -> StoredBlob:
-        node = self.by_address[address]
+        node = self._meant(address, node_id)
         node.puts += 1
         self._puts_now += 1
         self.most_puts_at_once = max(self.most_puts_at_once, self._puts_now)
@@ -130,11 +132,20 @@ class FakeClient(NodeClient):
         if node.silent:
             await silence(node, self.idle_timeout_s)
 
-    def get(self, address: str, blob_id: str, *, offset: int, length: int) -> BlobStream:
-        return FakeStream(self.by_address[address], blob_id, offset, length, idle_timeout_s=self.idle_timeout_s)
-
-    async def delete(self, address: str, blob_id: str) -> bool:
+    def _meant(self, address: str, node_id: str | None) -> FakeNode:
         node = self.by_address[address]
+        assert node_id is not None, "every call of the data path names the node that it means"
+        if node_id != node.node_id:
+            raise WrongNode(f"{node.node_id} answers, not {node_id}")
+        return node
+
+    def get(self, address: str, blob_id: str, *, offset: int, length: int, node_id: str | None = None) -> BlobStream:
+        stream = FakeStream(self.by_address[address], blob_id, offset, length, idle_timeout_s=self.idle_timeout_s)
+        stream.meet = lambda: self._meant(address, node_id)
+        return stream
+
+    async def delete(self, address: str, blob_id: str, *, node_id: str | None = None) -> bool:
+        node = self._meant(address, node_id)
         if node.refuses:
             raise NodeUnreachable("refused")
         return node.blobs.pop(blob_id, None) is not None
@@ -160,6 +171,8 @@ async def _blocks(body: AsyncIterable[bytes] | bytes) -> AsyncIterator[bytes]:
 class FakeStream(BlobStream):
     """A range of a blob in chunks of CHUNK_BYTES; a wait for one can be cancelled and taken up again."""
 
+    meet: Callable[[], FakeNode]
+
     def __init__(self, node: FakeNode, blob_id: str, offset: int, length: int, *, idle_timeout_s: float) -> None:
         self._idle_timeout_s = idle_timeout_s
         self._node, self._blob_id, self._offset, self._length = node, blob_id, offset, length
@@ -167,6 +180,7 @@ class FakeStream(BlobStream):
         self._break_at: int | None = None
 
     async def __aenter__(self) -> Self:
+        self.meet()
         await asyncio.sleep(0)
         self._node.gets.append((self._blob_id, self._offset, self._length))
         if self._node.silent:

@@ -132,9 +132,9 @@ async def test_read_goes_on_elsewhere_when_its_node_is_stopped_midway(
     asked: list[str] = []
     get = cluster.client.get
 
-    def recorded(address: str, blob_id: str, *, offset: int, length: int) -> BlobStream:
+    def recorded(address: str, blob_id: str, *, offset: int, length: int, node_id: str | None) -> BlobStream:
         asked.append(address)
-        return get(address, blob_id, offset=offset, length=length)
+        return get(address, blob_id, offset=offset, length=length, node_id=node_id)
 
     monkeypatch.setattr(cluster.client, "get", recorded)
     received = bytearray()

@@ -131,23 +131,23 @@ async def test_a_bucket_carries_the_configuration_that_its_requests_ask_for(inde
     bucket = await index.get_bucket("photos")
 
     await index.set_bucket_config("photos", "policy", b"{}", bucket_id=bucket.bucket_id)
-    await index.set_bucket_config("photos", "tagging", b"\x00tags")
+    await index.set_bucket_config("photos", "inventory", b"\x00kept")
 
     assert (await index.get_bucket("photos")).configs == {"policy": b"{}"}
     assert (await index.get_object("photos", "key"))[0].configs == {"policy": b"{}"}
-    assert await index.get_bucket_config("photos", "tagging") == b"\x00tags"
+    assert await index.get_bucket_config("photos", "inventory") == b"\x00kept"
 
     await index.set_bucket_config("photos", "policy", None)
     assert (await index.get_bucket("photos")).configs == {}
 
 
 async def test_a_bucket_begins_with_the_configuration_that_it_is_given(index: Index) -> None:
-    configs = {"acl": b"a", "ownership": b"o", "tagging": b"t"}
+    configs = {"acl": b"a", "ownership": b"o", "inventory": b"t"}
     made = await index.create_bucket("photos", OWNER, "us-east-1", now_ms=NOW_MS, limit=1, configs=configs)
 
     assert made == await index.get_bucket("photos")
     assert made.configs == {"acl": b"a", "ownership": b"o"}
-    assert await index.get_bucket_config("photos", "tagging") == b"t"
+    assert await index.get_bucket_config("photos", "inventory") == b"t"
 
 
 async def test_configuration_is_not_written_to_another_bucket_of_the_same_name(index: Index) -> None:

@@ -6,13 +6,14 @@ import pytest
 from gateway.index import keys
 from gateway.index.connection import Connection, connect
 from gateway.index.errors import IndexNotOpen, IndexUnavailable
-from gateway.index.journal_feed import JournalFeed, ReplayGap
+from gateway.index.journal_feed import JournalFeed, ReplayGap, RestoreClaim
 from gateway.index.records import Deletion, Versioning
 from gateway.index.store import Index
 from tests.gateway.index.making import NOW_MS, OWNER, begun_upload, make_bucket, put, stored_object, stored_part
 from tests.harness.redis_server import RedisServer
 
 BUCKET = "photos"
+CLAIM = RestoreClaim(token="the only one")
 
 
 class Recorder:
@@ -95,7 +96,7 @@ async def test_every_change_leaves_one_numbered_entry(index: Index, feed: Journa
     sequence = (await feed.read_state()).sequence
     assert [number for number, _ in entries] == list(range(1, (sequence or 0) + 1))
     for number, packed in entries:
-        form, stored_number, time_ms, kind, effects = msgpack.unpackb(packed, raw=True)
+        form, stored_number, time_ms, kind, effects, cause = msgpack.unpackb(packed, raw=True)
         assert (form, stored_number) == (1, number)
         assert time_ms > 1_600_000_000_000
         assert kind
@@ -109,14 +110,14 @@ async def test_replayed_on_an_empty_server_the_entries_make_the_same_index(
     entries, before = await feed.entries(0, 1000), await dump(connection)
     state = await feed.read_state()
 
-    await feed.begin_restore()
+    await feed.begin_restore(CLAIM)
     with pytest.raises(IndexNotOpen):
         await index.get_bucket(BUCKET)
     with pytest.raises(IndexNotOpen):
         await index.get_object(BUCKET, "a")
     # In pieces, some of them twice, as a recovery that was interrupted does.
-    await feed.replay(entries[:7])
-    await feed.replay(entries[3:])
+    await feed.replay(entries[:7], CLAIM)
+    await feed.replay(entries[3:], CLAIM)
     assert (await feed.read_state()).restored == state.sequence
     await feed.open(identity=state.identity, incarnation="i", epoch=3, segment=b"s", watermark=state.sequence or 0)
 
@@ -138,7 +139,7 @@ async def test_replaying_over_a_later_state_leads_to_the_same_index(
     before = await dump(connection)
 
     await connection.command("SET", keys.sequence(), earlier)
-    await feed.replay(await feed.entries(earlier, 100))
+    await feed.replay(await feed.entries(earlier, 100), CLAIM)
 
     assert await dump(connection) == before
 
@@ -146,10 +147,10 @@ async def test_replaying_over_a_later_state_leads_to_the_same_index(
 async def test_a_gap_is_not_replayed(index: Index, feed: JournalFeed) -> None:
     await busy(index)
     entries = await feed.entries(0, 1000)
-    await feed.begin_restore()
+    await feed.begin_restore(CLAIM)
 
     with pytest.raises(ReplayGap):
-        await feed.replay([*entries[:3], *entries[4:]])
+        await feed.replay([*entries[:3], *entries[4:]], CLAIM)
 
     assert (await feed.read_state()).restored == 3
 

@@ -162,10 +162,28 @@ def test_an_upload_of_an_earlier_release_is_not_encrypted() -> None:
             st.builds(AccessKey, access_key=texts, sealed_secret=st.binary(max_size=20), created_ms=times), max_size=2
         ).map(tuple),
         revision=st.integers(0, 2**53),
+        policy=texts,
     )
 )
 def test_users_round_trip(user: UserRecord) -> None:
     assert decode_user(user.revision.to_bytes(8) + encode_user(user)) == user
+
+
+def test_users_of_earlier_releases_have_no_policy() -> None:
+    fields = ("id", "ann", "Ann", None, 7, [["AK", b"sealed", 8]])
+    old = UserRecord(
+        user_id="id",
+        name="ann",
+        display_name="Ann",
+        email=None,
+        created_ms=7,
+        access_keys=(AccessKey(access_key="AK", sealed_secret=b"sealed", created_ms=8),),
+        revision=1,
+    )
+    assert decode_user((1).to_bytes(8) + packing.pack_record(fields)) == old
+    assert encode_user(old) == packing.pack_record(fields)
+    with pytest.raises(CorruptRecord):
+        decode_user((1).to_bytes(8) + packing.pack_record((*fields, "{}", "more")))
 
 
 @given(found=st.lists(extents, max_size=4).map(tuple), parts=st.lists(object_parts, max_size=6).map(tuple))

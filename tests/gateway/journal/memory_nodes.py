@@ -63,7 +63,7 @@ class MemoryNodes:
         return cast(NodeClient, self)
 
     def up(self, address: str) -> MemoryNode:
-        node = self.nodes[address]
+        node = self.nodes[address.rpartition("@")[2]]
         if node.down:
             raise NodeUnreachable(f"{address} is down")
         return node
@@ -76,8 +76,11 @@ class MemoryNodes:
     def snapshot_blobs(self) -> set[str]:
         return {blob_id for node in self.nodes.values() for blob_id in node.blobs}
 
-    async def put(self, address: str, blob_id: str, *, size_bytes: int, origin: bytes, body: bytes) -> StoredBlob:
+    async def put(
+        self, address: str, blob_id: str, *, size_bytes: int, origin: bytes, body: bytes, node_id: str | None = None
+    ) -> StoredBlob:
         node = self.up(address)
+        assert node_id == address, "who stores names the node that it means"
         if self.fail_puts_after is not None:
             if self.fail_puts_after == 0:
                 raise NodeUnreachable(f"{address} went away")
@@ -95,7 +98,7 @@ class MemoryNodes:
 
         yield pieces()
 
-    async def stat(self, address: str, blob_id: str) -> BlobInfo:
+    async def stat(self, address: str, blob_id: str, *, node_id: str | None = None) -> BlobInfo:
         body, origin = self._blob(address, blob_id)
         return _info(blob_id, body, origin)
 

@@ -5,6 +5,7 @@ import random
 from dataclasses import replace
 
 from gateway.index.errors import IndexRefusal
+from gateway.index.kms_keys import KmsKeyRecord, KmsKeyVersion
 from gateway.index.records import AccessKey, Deletion, Origin, UserRecord, Versioning
 from gateway.index.store import Index
 from tests.gateway.index.making import NOW_MS, OWNER, begun_upload, make_bucket, stored_object, stored_part, write_id
@@ -39,6 +40,7 @@ class RandomChanges:
             (self._abort, 1),
             (self._configure, 2),
             (self._user, 2),
+            (self._rotate, 1),
             (self._reclaim, 2),
             (self._condemn, 1),
             (self._bucket, 1),
@@ -116,6 +118,13 @@ class RandomChanges:
         user = present or UserRecord(user_id=name, name=name, display_name=name, email=None, created_ms=NOW_MS)
         user = replace(user, access_keys=(*user.access_keys, key), email=f"{self._write()}@example.com")
         self._users[name] = await self._index.put_user(user)
+
+    async def _rotate(self) -> None:
+        """Make a key of the key ring, or a version of one."""
+        key_id = f"key-{self._random.randrange(3)}"
+        present = await self._index.get_kms_key(key_id) or KmsKeyRecord(key_id=key_id, versions=())
+        added = KmsKeyVersion(number=len(present.versions) + 1, created_ms=NOW_MS, sealed_key=b"sealed")
+        await self._index.put_kms_key(replace(present, versions=(*present.versions, added)))
 
     async def _reclaim(self) -> None:
         for entry in await self._index.due_reclaims(grace_ms=0, limit=self._random.randrange(1, 8)):

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from gateway.index import keys
 from gateway.index.connection import Connection, connect
-from gateway.index.journal_feed import JournalFeed
+from gateway.index.journal_feed import JournalFeed, RestoreClaim
 from gateway.index.store import Index
 from gateway.journal.catalogue import read_manifests
 from gateway.journal.dump import state_rows
@@ -23,6 +23,8 @@ from tests.harness.opened_index import open_new
 from tests.harness.redis_server import RedisServer, running_server
 
 State = dict[bytes, Any]
+
+CLAIM = RestoreClaim(token="the only one")
 
 
 class DurableAtOnce:
@@ -85,7 +87,7 @@ class Rebuilding:
     async def replay_rest(self, after: int) -> None:
         """What the live index's stream has after a change, on the other server."""
         while entries := await self.feed.entries(after, 500):
-            after = await self.empty_feed.replay(entries)
+            after = await self.empty_feed.replay(entries, CLAIM)
 
 
 @contextlib.asynccontextmanager
@@ -129,11 +131,18 @@ async def state_of(connection: Connection) -> State:
 
 
 def keeper(
-    rebuilding: Rebuilding, *, entries: int = 1, interval_s: float = 0.0, grace_s: float = 3600.0
+    rebuilding: Rebuilding,
+    *,
+    entries: int = 1,
+    interval_s: float = 0.0,
+    grace_s: float = 3600.0,
+    needed_from: Callable[[int], Awaitable[int | None]] | None = None,
 ) -> SnapshotKeeper:
     policy = SnapshotPolicy(entries=entries, interval_s=interval_s, leftover_grace_s=grace_s)
     return SnapshotKeeper(
-        rebuilding.writer(), rebuilding.feed, rebuilding.nodes.client(), rebuilding.membership, policy=policy
+        *(rebuilding.writer(), rebuilding.feed, rebuilding.nodes.client(), rebuilding.membership),
+        policy=policy,
+        needed_from=needed_from,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from gateway.index.errors import IndexNotOpen, IndexUnavailable
-from gateway.index.journal_feed import ENTRIES_KEPT, JournalState, ReplayGap
+from gateway.index.journal_feed import ENTRIES_KEPT, JournalState, ReplayGap, RestoreClaim
 from gateway.journal.change_segment import SegmentChanger
 from gateway.journal.journal import Journal
 from gateway.journal.nodes import JournalNode
@@ -31,6 +31,9 @@ from storagenode.client import (
 from storagenode.journal_protocol import JournalStatus, Seal, SegmentHeader, SegmentStatus
 
 _Answer = TypeVar("_Answer")
+
+SETTLED_AFTER_S = 10.0
+"""Without a number of nodes to expect."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,6 +58,7 @@ class FakeNode:
     up: bool = True
     registered: bool = True
     accepting: bool = True
+    holds_bytes: bool = False
     promised: int = 0
     segments: dict[str, FakeSegment] = field(default_factory=dict)
     fences: bool = True
@@ -123,6 +127,7 @@ class FakeRedis:
     up: bool = True
     sequence: int | None = None
     restored: int | None = None
+    restored_by: str = ""
     opened: str = ""
     incarnation: str = ""
     epoch: int = 0
@@ -223,6 +228,9 @@ class NodeCalls:
 
     async def seal(self, address: str, segment_id: str, seal: Seal) -> None:
         await self._call(address, lambda node: node.seal(segment_id, seal))
+
+    async def holds_bytes(self, address: str) -> bool:
+        return await self._call(address, lambda node: node.holds_bytes)
 
     async def _call(self, address: str, effect: Callable[[FakeNode], _Answer]) -> _Answer:
         await self._world.pause()
@@ -357,9 +365,12 @@ class FakeFeed:
         segment: bytes,
         watermark: int,
         old_epoch: int | None = None,
+        token: str = "",
     ) -> bool:
         def note(redis: FakeRedis) -> bool:
             if old_epoch is not None and redis.epoch != old_epoch:
+                return False
+            if redis.restored is not None and token and token != redis.restored_by:
                 return False
             at = redis.restored if redis.restored is not None else redis.sequence or 0
             if at < watermark:
@@ -377,8 +388,12 @@ class FakeFeed:
 
         return await self._call(note)
 
-    async def replay(self, entries: Sequence[tuple[int, bytes]]) -> int:
+    async def replay(self, entries: Sequence[tuple[int, bytes]], claim: RestoreClaim) -> int:
         def apply(redis: FakeRedis) -> int:
+            if redis.restored is not None:
+                self._require_claim(redis, claim)
+            elif redis.sequence is None or redis.epoch != claim.old_epoch:
+                raise IndexNotOpen("another recovery came first")
             at = redis.restored if redis.restored is not None else redis.sequence or 0
             for number, content in entries:
                 if number > at + 1:
@@ -394,20 +409,34 @@ class FakeFeed:
 
         return await self._call(apply)
 
-    async def begin_restore(self) -> None:
+    async def begin_restore(self, claim: RestoreClaim) -> None:
         def wipe(redis: FakeRedis) -> None:
-            redis.sequence, redis.opened, redis.restored = None, "", 0
+            if redis.epoch != claim.old_epoch:
+                raise IndexNotOpen("another recovery came first")
+            redis.sequence, redis.opened, redis.restored, redis.restored_by = None, "", 0, claim.token
             redis.history, redis.stream = {}, {}
 
         await self._call(wipe)
 
-    async def end_restore(self, sequence: int) -> None:
+    async def load(self, history: dict[int, bytes], claim: RestoreClaim) -> None:
+        """What a snapshot has."""
+
+        def fill(redis: FakeRedis) -> None:
+            self._require_claim(redis, claim)
+            redis.history.update(history)
+
+        await self._call(fill)
+
+    async def end_restore(self, sequence: int, claim: RestoreClaim) -> None:
         def note(redis: FakeRedis) -> None:
-            if redis.restored is None:
-                raise IndexNotOpen("emptied meanwhile")
+            self._require_claim(redis, claim)
             redis.restored = sequence
 
         await self._call(note)
+
+    def _require_claim(self, redis: FakeRedis, claim: RestoreClaim) -> None:
+        if redis.restored is None or redis.restored_by != claim.token:
+            raise IndexNotOpen("another recovery came first, or it was emptied meanwhile")
 
     async def try_recovery_lease(self, holder: str, *, ttl_ms: int) -> bool:
         now = asyncio.get_running_loop().time()
@@ -461,20 +490,20 @@ class Process:
         await self.journal.wait_until_open(timeout_s)
 
 
-def make_process(world: World, name: str, *, expected_nodes: int = 0, timeout_s: float = 10.0) -> Process:
-    """A process that is not started: enter its journal."""
+def make_process(world: World, name: str, *, expected_nodes: int | None = None, timeout_s: float = 10.0) -> Process:
+    """A process that is not started: enter its journal. It expects all nodes unless it is told how many; 0: unknown."""
     rng = random.Random(world.random.random())
     nodes, roster, placing = NodeCalls(world), FakeRoster(world), Placing()
     feed, raw = FakeFeed(world, guarded=True), FakeFeed(world, guarded=False)
     changer = SegmentChanger(nodes, roster, placing, random_bits=rng.getrandbits)
 
-    async def restore(_say: Callable[[str], None]) -> int:
+    async def restore(_say: Callable[[str], None], claim: RestoreClaim) -> int:
         sequence, history = world.snapshot()
         if not sequence:
             return 0
-        await raw.begin_restore()
-        raw.server().history.update(history)
-        await raw.end_restore(sequence)
+        await raw.begin_restore(claim)
+        await raw.load(history, claim)
+        await raw.end_restore(sequence, claim)
         return sequence
 
     recovery = Recovery(
@@ -483,7 +512,9 @@ def make_process(world: World, name: str, *, expected_nodes: int = 0, timeout_s:
         nodes=nodes,
         roster=roster,
         restore=restore,
-        expected_nodes=expected_nodes or len(world.nodes),
+        holds_bytes=nodes.holds_bytes,
+        expected_nodes=len(world.nodes) if expected_nodes is None else expected_nodes,
+        settled_after_s=SETTLED_AFTER_S,
         holder=name,
     )
     journal = Journal(
@@ -503,7 +534,7 @@ def make_process(world: World, name: str, *, expected_nodes: int = 0, timeout_s:
 
 @asynccontextmanager
 async def running(
-    world: World, name: str, *, expected_nodes: int = 0, timeout_s: float = 10.0
+    world: World, name: str, *, expected_nodes: int | None = None, timeout_s: float = 10.0
 ) -> AsyncIterator[Process]:
     """A process that lives as long as the block."""
     process = make_process(world, name, expected_nodes=expected_nodes, timeout_s=timeout_s)

@@ -28,7 +28,7 @@ def header(
         first_sequence=first,
         nodes=tuple(nodes),
         quorum=len(nodes) // 2 + 1,
-        incarnation=name or incarnation.opened("r", epoch(counter)),
+        incarnation=name or incarnation.opened("r", epoch(counter), "j"),
         opened_at=first - 1 if opened_at is None else opened_at,
     )
 
@@ -41,7 +41,7 @@ def node(*segments: SegmentStatus, promised: int = 1) -> JournalStatus:
     return JournalStatus(promised_epoch=epoch(promised), segments=segments)
 
 
-FIRST, SECOND, THIRD = header(1, 1), header(2, 11), header(3, 16, name="r/opened/other")
+FIRST, SECOND, THIRD = header(1, 1), header(2, 11), header(3, 16, name="r/opened/j/other")
 
 
 def sealed(of: SegmentHeader, last: int, end: int, following: SegmentHeader, by: int) -> SegmentStatus:
@@ -122,7 +122,7 @@ def test_chain_is_followed_back_by_its_seals() -> None:
 
 
 def test_journal_is_founded_only_where_nothing_tells_of_one() -> None:
-    unused = header(0, 1, name=incarnation.founded("r", epoch(0)))
+    unused = header(0, 1, name=incarnation.founded("r", epoch(0), "j"))
     assert may_be_founded({})
     assert may_be_founded({"a": JournalStatus(promised_epoch=5, segments=())})
     assert may_be_founded({"a": node(held(unused, 0), promised=0), "b": node(promised=0)})

@@ -39,7 +39,7 @@ def header(counter: int, first: int, name: str) -> SegmentHeader:
     )
 
 
-OLD = header(1, 1, incarnation.opened("r0", 1 << 32))
+OLD = header(1, 1, incarnation.opened("r0", 1 << 32, "j"))
 
 
 def world_with_a_segment() -> World:
@@ -70,7 +70,7 @@ def test_new_segment_begins_behind_the_watermark_and_has_what_follows_on_all_its
 
 def test_accepted_seal_is_completed_and_not_replaced_by_another() -> None:
     async def test(world: World) -> None:
-        following = replace(header(2, 4, incarnation.opened("dead", 2 << 32)), opened_at=5)
+        following = replace(header(2, 4, incarnation.opened("dead", 2 << 32, "j")), opened_at=5)
         for node in world.nodes.values():
             node.promised = following.epoch
             node.create(following)

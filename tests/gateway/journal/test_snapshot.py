@@ -6,6 +6,7 @@ import pytest
 
 from gateway.index import keys
 from gateway.index.errors import IndexUnavailable
+from gateway.index.node_states import NodeState
 from gateway.journal import dump
 from gateway.journal.restore import Progress, restore_newest
 from gateway.journal.snapshot_format import SnapshotState
@@ -13,6 +14,7 @@ from gateway.journal.snapshot_writer import SnapshotFailed
 from tests.gateway.index.making import make_bucket, put
 from tests.gateway.journal.random_changes import RandomChanges
 from tests.gateway.journal.rebuilding import (
+    CLAIM,
     Rebuilding,
     keeper,
     manifests,
@@ -34,7 +36,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 async def restored(rebuilding: Rebuilding) -> int:
     """Restore the newest snapshot on the other server and replay; where the replay began."""
     nodes = rebuilding.nodes
-    after = await restore_newest(rebuilding.empty_feed, rebuilding.empty, nodes.client(), nodes.addresses)
+    after = await restore_newest(rebuilding.empty_feed, CLAIM, nodes.client(), nodes.addresses)
     await rebuilding.replay_rest(after)
     return after
 
@@ -95,7 +97,7 @@ async def test_restoring_tells_how_far_it_is(rebuilding: Rebuilding) -> None:
     manifest = await rebuilding.writer().take()
     told: list[Progress] = []
     nodes = rebuilding.nodes
-    await restore_newest(rebuilding.empty_feed, rebuilding.empty, nodes.client(), nodes.addresses, progress=told.append)
+    await restore_newest(rebuilding.empty_feed, CLAIM, nodes.client(), nodes.addresses, progress=told.append)
     assert [one.done for one in told] == sorted(one.done for one in told)
     assert told[-1].done == told[-1].total == manifest.size_bytes
 
@@ -103,7 +105,7 @@ async def test_restoring_tells_how_far_it_is(rebuilding: Rebuilding) -> None:
 async def test_restoring_without_any_snapshot_leaves_the_index_alone(rebuilding: Rebuilding) -> None:
     nodes = rebuilding.nodes
     await rebuilding.empty.command("SET", keys.born(), 5)
-    assert await restore_newest(rebuilding.empty_feed, rebuilding.empty, nodes.client(), nodes.addresses) == 0
+    assert await restore_newest(rebuilding.empty_feed, CLAIM, nodes.client(), nodes.addresses) == 0
     assert await rebuilding.empty.command("GET", keys.born()) == b"5"
 
 
@@ -153,21 +155,25 @@ async def test_no_snapshot_readable_leaves_an_empty_index_to_be_replayed_from_th
     await make_bucket(rebuilding.index)
     await put(rebuilding.index, "k")
     await rebuilding.writer(chunk_bytes=1).take()
+    lost = min(rebuilding.nodes.snapshot_blobs())
     for node in rebuilding.nodes.nodes.values():
-        node.blobs.popitem()
-        node.blobs.popitem()
+        node.blobs.pop(lost, None)
     await rebuilding.empty.command("SET", keys.born(), 5)
     assert await restored(rebuilding) == 0
     assert await state_of(rebuilding.empty) == await state_of(rebuilding.connection)
 
 
-async def test_snapshot_counts_only_when_a_majority_has_its_manifest(rebuilding: Rebuilding) -> None:
+@pytest.mark.parametrize("known", [True, False])
+async def test_snapshot_counts_only_when_a_majority_has_its_manifest(rebuilding: Rebuilding, known: bool) -> None:
+    """Nothing is begun where it is known beforehand that it would come to nothing."""
     await make_bucket(rebuilding.index)
     for name in ("b", "c"):
         rebuilding.nodes.nodes[name].down = True
-    await rebuilding.register()
-    with pytest.raises(SnapshotFailed, match="1 nodes took the manifest, 2 are needed"):
+    if known:
+        await rebuilding.register()
+    with pytest.raises(SnapshotFailed, match="1 nodes take the manifest, 2 are needed"):
         await rebuilding.writer().take()
+    assert bool(await manifests(rebuilding)) is not known
 
 
 async def test_chunk_goes_to_another_node_when_one_refuses(rebuilding: Rebuilding) -> None:
@@ -219,6 +225,19 @@ async def test_pass_takes_a_snapshot_after_the_interval_if_anything_changed(rebu
     assert (await job.run_once()).taken is None
     await put(rebuilding.index, "k")
     assert (await job.run_once()).taken is not None
+
+
+async def test_snapshots_leave_a_node_that_drains(rebuilding: Rebuilding) -> None:
+    await make_bucket(rebuilding.index)
+    job = keeper(rebuilding, entries=1000, interval_s=3600.0)
+    await job.run_once()
+    (node_id,) = (await manifests(rebuilding))[0].chunks[0].nodes[:1]
+    await rebuilding.index.set_node_state(node_id, NodeState.DRAINING, now_ms=1)
+    await rebuilding.register()
+    passes = [await job.run_once() for _ in range(4)]
+    assert [result.taken is not None for result in passes] == [True, True, False, False]
+    assert rebuilding.nodes.nodes[node_id].blobs == {}
+    assert len(await manifests(rebuilding)) == 2
 
 
 async def test_newest_two_snapshots_stay_and_the_bytes_of_older_ones_go(rebuilding: Rebuilding) -> None:

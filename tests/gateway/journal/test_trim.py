@@ -208,3 +208,17 @@ async def test_pass_trims_nothing_for_an_index_that_is_not_open(rebuilding: Rebu
     await journaled(rebuilding, 1, 5, 8)
     await rebuilding.connection.command("HSET", keys.journal(), "opened", "another server")
     assert (await keeper(rebuilding, entries=1000, interval_s=3600.0).run_once()).segments_dropped == 0
+
+
+@pytest.mark.parametrize(("needed", "left"), [(2, [1, 5, 8]), (5, [5, 8]), (1000, [5, 8]), (None, [5, 8])])
+async def test_pass_keeps_what_other_readers_of_the_journal_need(
+    rebuilding: Rebuilding, needed: int | None, left: list[int]
+) -> None:
+    await two_snapshots(rebuilding)
+    await journaled(rebuilding, 1, 5, 8)
+
+    async def needed_from(sequence: int) -> int | None:
+        return needed
+
+    await keeper(rebuilding, entries=1000, interval_s=3600.0, needed_from=needed_from).run_once()
+    assert held(rebuilding.nodes) == left

@@ -47,6 +47,7 @@ def context_of(nodes: list[FakeNode], document: bytes | None, *, settings: Gatew
             membership=membership,
             credentials=absent,
             journal=absent,
+            envelopes=absent,
         ),
         bucket=BucketRecord(name="b", bucket_id=1, owner_id="o", created_ms=0, region="r", configs=configs),
         access=absent,

@@ -57,9 +57,7 @@ def test_redirect_to_neither_key_nor_url_is_refused(location: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("x-amz-server-side-encryption", "AES256", "NotImplemented"),
-        ("x-amz-server-side-encryption-customer-algorithm", "AES256", "NotImplemented"),
-        ("x-amz-object-lock-mode", "COMPLIANCE", "InvalidRequest"),
+        ("x-amz-write-offset-bytes", "0", "NotImplemented"),
     ],
 )
 def test_what_has_no_engine_is_refused_and_not_ignored(name: str, value: str, code: str) -> None:

@@ -178,7 +178,7 @@ async def test_without_the_index_given_nodes_are_asked(cluster: Cluster) -> None
     assert report.health is Health.UNREACHABLE
     (found,) = report.nodes
     assert (found.node_id, found.reachable, found.silent_s) == (node.node_id, True, None)
-    assert set(report.unknown) == {"nodes", "journal", "index", "redundancy", "repairs", "reclaim"}
+    assert set(report.unknown) == {"nodes", "journal", "index", "redundancy", "repairs", "reclaim", "events"}
     assert report.findings[0].symptom == "index-unreachable"
 
 

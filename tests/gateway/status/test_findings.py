@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.index.event_targets import EventCursor, EventFailure
 from gateway.status import findings
 from gateway.status.advice import SYMPTOMS, repair_advice
 from gateway.status.findings import judge
@@ -16,6 +17,7 @@ from tests.gateway.status.making import FAILURE, GIB, NOW_MS, SCRUB, SETTINGS, g
 
 OTHERS = [making.node(1), making.node(2)]
 DAYS_S = 86_400.0
+TOLD = EventCursor(sequence=5, change_ms=NOW_MS)
 
 
 def test_a_healthy_cluster_has_no_findings() -> None:
@@ -60,6 +62,15 @@ CASES: list[tuple[dict[str, Any], str, Health]] = [
     ({"redundancy": making.redundancy(short_objects=2, lost_objects=2)}, "objects-lost", Health.DEGRADED),
     ({"redundancy": making.redundancy(short_objects=2)}, "objects-short", Health.DEGRADED),
     ({"repairs": making.repairs(items=1, failing=(FAILURE,))}, "repairs-fail", Health.DEGRADED),
+    (
+        {
+            "event_cursors": {"hook": TOLD},
+            "event_failures": {"hook": EventFailure(since_ms=1, reason="it answers 503")},
+        },
+        "events-not-taken",
+        Health.DEGRADED,
+    ),
+    ({"event_cursors": {"hook": replace(TOLD, skipped=7, skipped_ms=NOW_MS)}}, "events-skipped", Health.DEGRADED),
     ({"reclaim": making.reclaim(failing=Waiting(entries=1, size_bytes=5))}, "reclaim-fails", Health.DEGRADED),
     ({"reclaim": making.reclaim(due=Waiting(entries=50_000, size_bytes=5))}, "reclaim-late", Health.HEALTHY),
     ({"repairs": None, "unknown": {"repairs": "slow"}}, "unknown", Health.DEGRADED),

@@ -97,6 +97,13 @@ class Repair:
         await self.cluster.membership.refresh()
 
 
+async def lose(cluster: Cluster, extent: Extent, number: int = 0) -> str:
+    """Delete the first copy of a segment behind everybody's back; the node that had it."""
+    node_id = extent.segments[number].nodes[0]
+    await cluster.client.delete(cluster.node(node_id).address, blob_id(extent.write_id, number))
+    return node_id
+
+
 async def nodes_in_record(cluster: Cluster, key: str) -> list[set[str]]:
     """By segment, over all extents of the object's current version."""
     _, record = await cluster.index.get_object("b", key)

@@ -249,9 +249,7 @@ async def test_chunks_of_a_snapshot_stay_while_any_node_knows_it_and_go_when_non
     node = cluster.nodes[0]
     origin = pack_origin(Origin(bucket="", key=write_id), write_id=write_id, size_bytes=1)
     await cluster.client.put(node.address, blob_id(write_id, 0), size_bytes=1, origin=origin, body=b"c")
-    begun = Manifest(
-        snapshot_id=write_id, state=SnapshotState.BEGUN, start_sequence=1, end_sequence=0, created_ms=1
-    )
+    begun = Manifest(snapshot_id=write_id, state=SnapshotState.BEGUN, start_sequence=1, end_sequence=0, created_ms=1)
     other = {cluster.nodes[2].node_id: cluster.nodes[2].address}
     await put_everywhere(cluster.client, other, begun)
     assert (await sweep(cluster)).deleted == 0

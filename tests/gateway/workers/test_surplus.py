@@ -93,7 +93,7 @@ async def test_a_copy_that_cannot_be_deleted_now_is_tried_again_and_cannot_be_na
     await repair.report("k", extent, RepairReason.DRAINING)
     assert (await repair.worker.run_once()).done == 1
 
-    async def unreachable(*_: object) -> bool:
+    async def unreachable(*_: object, **__: object) -> bool:
         raise NodeUnreachable("away")
 
     with monkeypatch.context() as patch:

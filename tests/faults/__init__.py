@@ -1,0 +1,1 @@
+"""Real processes under a failing kernel: system calls that fail, full disks, flipped bits, clocks that are wrong."""
