@@ -27,6 +27,7 @@ from gateway.condition_values import Sender
 from gateway.context import Answer, Context, Input, Services
 from gateway.credentials import Identity, root_credential
 from gateway.datapath.errors import DataPathError
+from gateway.index.cause import Cause, set_cause
 from gateway.index.errors import BucketExists, IndexFailure, NoSuchBucket
 from gateway.index.records import ObjectRecord, Origin, WriteCheck
 from gateway.operations.deleting import delete_object
@@ -266,9 +267,18 @@ async def _context(request: Request, identity: Identity, name: str, operation: s
     )
     access = AccessCheck(asker)
     bucket, found = await authorize(services.index, access, operation)
+    request_id = secrets.token_hex(8).upper()
+    set_cause(
+        Cause(
+            operation=operation,
+            requester_id=identity.canonical_id,
+            address=asker.client_address or "",
+            request_id=request_id,
+        )
+    )
     return Context(
         request=asker.request,
-        request_id=secrets.token_hex(8).upper(),
+        request_id=request_id,
         now=asker.now,
         identity=identity,
         payload=EMPTY_PAYLOAD,

@@ -135,7 +135,7 @@ class Traffic:
             f"{rounds} more writes of each register",
             timeout_s=60,
         )
-        assert self.violations == []
+        assert not self.violations, self.violations
 
     def check(self) -> None:
         """End it; look at everything through every gateway once more."""
@@ -148,7 +148,7 @@ class Traffic:
                 for register in self.registers:
                     if type(register) in (Register, InParts):
                         assert register.name in listed
-        assert self.violations == []
+        assert not self.violations, self.violations
 
     def start(self) -> None:
         with closing_client(self._cluster) as client:

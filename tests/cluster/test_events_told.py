@@ -85,7 +85,9 @@ def test_all_that_happened_is_told_in_order_after_target_and_worker_were_down(tm
         s3 = server.client()
         s3.create_bucket(Bucket="events")
         rule = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}
-        s3.put_bucket_notification_configuration(Bucket="events", NotificationConfiguration={"QueueConfigurations": [rule]})
+        s3.put_bucket_notification_configuration(
+            Bucket="events", NotificationConfiguration={"QueueConfigurations": [rule]}
+        )
         for key in KEYS[:40]:
             s3.put_object(Bucket="events", Key=key, Body=b"x")
         assert webhook.refused.wait(PATIENCE_S)

@@ -18,7 +18,8 @@ from tests.faults.ledger import LARGE_BYTES, SMALL_BYTES
 from tests.harness.cluster import ClusterPlan
 
 HOUR_S = 3600
-SEGMENT_BYTES = 64 * 1024**2
+BEGUN_BYTES = 68 * 1024**2
+"""More than a segment of 64 MiB, which is finished only when the next one is begun."""
 #: Of each process, seconds; the others go right.
 AHEAD_S = {"node-1": HOUR_S, "node-2": -HOUR_S, "gateway-1": HOUR_S, "gateway-2": -HOUR_S, "worker-1": HOUR_S}
 #: Longer than the test, shorter than what the clocks are wrong by.
@@ -125,14 +126,13 @@ def test_graces_are_not_cut_short(cluster: FaultCluster, clients: Clients) -> No
         return all(cluster.held(node) - before for node, before in zip(cluster.nodes, held, strict=True))
 
     def body() -> Iterator[bytes]:
-        yield from blocks(SEGMENT_BYTES)
-        yield b"the"  # of the next segment: only then the first one is finished
-        wait_until(has_first_segment, "the first segment is on all nodes")
+        yield from blocks(BEGUN_BYTES)
+        wait_until(has_first_segment, "the first segment is on all nodes", timeout_s=20)
         time.sleep(ROUNDS_S)
-        yield b" end"
+        yield b"the end"
 
     behind = clients[1]
-    assert put(behind, "grace-behind", body(), SEGMENT_BYTES + 7) == (200, b"")
+    assert put(behind, "grace-behind", body(), BEGUN_BYTES + 7) == (200, b"")
     found = behind.get_object(Bucket="grace-behind", Key="slow", Range="bytes=-7")
     assert found["Body"].read() == b"the end"
     for node, before in zip(cluster.nodes, held, strict=True):
