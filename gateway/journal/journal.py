@@ -8,6 +8,7 @@ waiters outlive segments, but never their incarnation.
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol, Self
 
 import structlog
@@ -82,6 +83,7 @@ class Journal:
         self._blocked_in_a_row = 0
         self._rolls_in_a_row = 0  # that brought no entry home
         self._opened = asyncio.Event()
+        self._woken = asyncio.Event()
         self._superseded: set[str] = set()
         self._incarnation = ""
         self._watermark = 0
@@ -129,14 +131,17 @@ class Journal:
 
     def admit(self) -> None:
         """See Durability."""
+        # While the index is being opened the guard refuses; once it does not, the journal is about to ship.
         condition = self.condition
-        if condition.phase is not Phase.OPEN:
+        if condition.phase is Phase.BLOCKED:
             raise IndexUnavailable(f"the index takes no changes: {condition.reason}", maybe_applied=False)
 
     def recognise(self, incarnation: str) -> None:
         """See Durability."""
         if incarnation in self._superseded:
             raise IndexNotOpen(f"the index was abandoned, another server or journal has taken over ({incarnation})")
+        if incarnation != self._incarnation:
+            self._woken.set()  # somebody has opened the index: no reason to wait any longer
 
     def not_open(self) -> None:
         """A call found the index not open: the loop is to find out now and not at its next tick."""
@@ -207,7 +212,10 @@ class Journal:
         pause_s = SOON_S if isinstance(error, RaceLost) else RETRY_S
         if blocked:  # each try may cost a segment
             pause_s = min(RETRY_S * 1.3**self._blocked_in_a_row, LONGEST_RETRY_S)
-        await asyncio.sleep(pause_s * (0.5 + self._random()))
+        self._woken.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s * (0.5 + self._random())):
+                await self._woken.wait()
 
     def _say(self, phase: Phase, reason: str = "") -> None:
         condition = JournalCondition(phase=phase, reason=reason)

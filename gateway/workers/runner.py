@@ -18,6 +18,7 @@ from gateway.journal.opening import open_index
 from gateway.settings import GatewaySettings
 from gateway.supervisor.attach import die_with_parent
 from gateway.workers.damage_collector import DamageCollector
+from gateway.workers.index_file import IndexFileKeeper
 from gateway.workers.lifecycle import LifecycleWorker
 from gateway.workers.notification import NotificationWorker
 from gateway.workers.orphans import OrphanSweeper
@@ -69,7 +70,7 @@ async def _run(settings: GatewaySettings) -> None:
             index,
             {"reclaim": reclaimer.run_once, "orphans": sweeper.run_once, "damage": collector.run_once}
             | {"lifecycle": lifecycle.run_once, "snapshots": snapshot_keeper(settings, opened).run_once}
-            | {"notification": notification.run_once}
+            | {"notification": notification.run_once, "index file": IndexFileKeeper(opened.raw).run_once}
             | repair_jobs(settings, index, client, membership),
             interval_s=settings.reclaim_interval_s,
         )

@@ -115,6 +115,7 @@ class WithSentinels:
         while not self._is_settled():
             assert time.monotonic() < deadline, "master and replica did not come together"
             time.sleep(_POLL_S)
+        self._replicated.set_patience()
 
     def _is_settled(self) -> bool:
         with contextlib.suppress(redis.RedisError, OSError), connected(self.serving()) as client:
@@ -139,7 +140,8 @@ class WithSentinels:
         dead.start()
 
     def replace(self) -> None:
-        # Back before the Sentinels notice, so that the replica copies its emptiness.
+        # Not failed over, so that the replica copies its emptiness. `settle` ends the patience.
+        self._replicated.set_patience(60_000)
         server = self.serving()
         server.kill()
         shutil.rmtree(server.directory / "appendonlydir")

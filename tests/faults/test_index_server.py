@@ -1,5 +1,6 @@
 """The index server under a failing kernel: what it cannot write it refuses, and what it forgets the journal has."""
 
+import asyncio
 import itertools
 import socket
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 import hiredis
 import pytest
 
+from gateway.index.connection import connect
+from gateway.workers.index_file import IndexFileKeeper
 from tests.faults.cluster import FaultCluster, wait_until
 from tests.faults.ledger import SMALL_BYTES, Ledger
 from tests.faults.strace import RENAMES, failing, require_ptrace
@@ -42,6 +45,15 @@ def ask(cluster: FaultCluster, *command: str) -> None:
         connection.recv(1000)
 
 
+async def keep_file(cluster: FaultCluster) -> None:
+    """What the worker's job does when it looks."""
+    connection = connect(f"unix:{cluster.redis.socket_path}")
+    try:
+        assert await IndexFileKeeper(connection).run_once()
+    finally:
+        await connection.close()
+
+
 def append_only_file(cluster: FaultCluster) -> Path:
     """The file that is written to now."""
     files = (cluster.redis.directory / "appendonlydir").glob("*.incr.aof")
@@ -63,9 +75,9 @@ def test_server_that_cannot_write_refuses_until_it_can(
         assert injected.count
         assert not ledger.delete("before")
         assert ledger.read("before") is not None
-    if calls == "fdatasync":  # nothing that was written before is sure: the server wants all of it written anew
+    if calls == "fdatasync":  # nothing that was written before is sure: the worker has all of it written anew
         assert not ledger.put("after", SMALL_BYTES)
-        ask(cluster, "BGREWRITEAOF")
+        asyncio.run(keep_file(cluster))
     wait_until(lambda: ledger.put("after", SMALL_BYTES), "the server recovers by itself")
     ledger.check()
     cluster.redis.kill()

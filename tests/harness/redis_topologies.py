@@ -89,6 +89,12 @@ class Replicated:
             _until(lambda: client.info("replication").get("slave0", {}).get("state") == "online")
             _until(lambda: _is_sound(sentinel))
 
+    def set_patience(self, down_after_ms: int = _DOWN_AFTER_MS) -> None:
+        """How long the Sentinels bear a master's silence before they fail it over."""
+        for port in self._sentinel_ports:
+            with _client(port) as sentinel:
+                sentinel.sentinel_set(MASTER_NAME, "down-after-milliseconds", down_after_ms)
+
     def is_watched(self) -> bool:
         """Whether the Sentinels know master, replica and each other, and see nothing wrong."""
         with _client(self._sentinel_ports[0]) as sentinel:

@@ -96,7 +96,7 @@ async def test_every_change_leaves_one_numbered_entry(index: Index, feed: Journa
     sequence = (await feed.read_state()).sequence
     assert [number for number, _ in entries] == list(range(1, (sequence or 0) + 1))
     for number, packed in entries:
-        form, stored_number, time_ms, kind, effects, cause = msgpack.unpackb(packed, raw=True)
+        form, stored_number, time_ms, kind, effects, _ = msgpack.unpackb(packed, raw=True)
         assert (form, stored_number) == (1, number)
         assert time_ms > 1_600_000_000_000
         assert kind
