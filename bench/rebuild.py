@@ -122,6 +122,12 @@ class _Durable:
     def recognise(self, incarnation: str) -> None:
         pass
 
+    def is_vouched(self, incarnation: str) -> bool:
+        return True
+
+    async def vouch(self, incarnation: str) -> None:
+        return
+
     async def reach(self, sequence: int, *, incarnation: str) -> None:
         pass
 

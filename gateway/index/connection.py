@@ -70,6 +70,15 @@ class Durability(Protocol):
     def recognise(self, incarnation: str) -> None:
         """Raises IndexNotOpen for an incarnation that is known to be forgotten; asked when a connection opens."""
 
+    def is_vouched(self, incarnation: str) -> bool:
+        """Whether nobody can have opened another incarnation of the index up to now."""
+
+    async def vouch(self, incarnation: str) -> None:
+        """Return once that is known of the moment of this call, or cannot be found out.
+
+        Raises IndexUnavailable when another incarnation was opened.
+        """
+
     async def reach(self, sequence: int, *, incarnation: str) -> None:
         """Return once this change and every earlier one of the incarnation is durable.
 
@@ -139,11 +148,7 @@ class Connection:
         Raises IndexUnavailable, IndexFault.
         """
         reply, wait_for, incarnation = await self._resending(lambda: self._evaluate(script, keys, arguments))
-        if wait_for and self._durability is not None:
-            try:
-                await self._durability.reach(wait_for, incarnation=incarnation)
-            except IndexUnavailable as error:
-                raise IndexUnavailable(str(error), maybe_applied=False) from error
+        await self._await_durability(wait_for, incarnation, maybe_applied=False)
         return reply
 
     async def change(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
@@ -157,9 +162,20 @@ class Connection:
             reply, wait_for, incarnation = await self._evaluate(script, keys, arguments)
         except PipeLost as error:
             raise self._unavailable(error, maybe_applied=True) from error
-        if wait_for and self._durability is not None:
-            await self._durability.reach(wait_for, incarnation=incarnation)
+        # Also a refusal must not be of the past.
+        await self._await_durability(wait_for, incarnation, maybe_applied=True)
         return reply
+
+    async def _await_durability(self, wait_for: int, incarnation: str, *, maybe_applied: bool) -> None:
+        if self._durability is None:
+            return
+        try:
+            if wait_for:
+                await self._durability.reach(wait_for, incarnation=incarnation)
+            if not self._durability.is_vouched(incarnation):
+                await self._durability.vouch(incarnation)
+        except IndexUnavailable as error:
+            raise IndexUnavailable(str(error), maybe_applied=maybe_applied) from error
 
     async def transient(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """Execute a script, once, on what need not outlive the server: leases, and the journal's own books.

@@ -22,8 +22,9 @@ from gateway.journal.nodes import JournalNodes, Roster
 from gateway.journal.placing import Placing
 from gateway.journal.recovery import Recovery
 from gateway.journal.sender import SegmentEnded
-from gateway.journal.shipping import BetterSet, Fenced, SegmentChanged, Shipping, require_unfenced
+from gateway.journal.shipping import BetterSet, SegmentChanged, Shipping, require_unfenced
 from gateway.journal.state import JournalCondition, Phase
+from gateway.journal.vouching import LEASE_S, Fenced
 from storagenode.journal_protocol import SegmentHeader, pack_header, unpack_header
 
 LONGEST_PAUSE_S = 0.15
@@ -37,6 +38,9 @@ RETRY_S = 0.3
 
 LONGEST_RETRY_S = 3.0
 """After the same for long."""
+
+LONGEST_VOUCHING_S = 1.0
+"""That a read waits for the word of nodes that may be silent."""
 
 SOON_S = 0.06
 """While another process is at it."""
@@ -84,6 +88,8 @@ class Journal:
         self._rolls_in_a_row = 0  # that brought no entry home
         self._opened = asyncio.Event()
         self._woken = asyncio.Event()
+        self._word_given = asyncio.Event()
+        self._vouched_at = float("-inf")
         self._superseded: set[str] = set()
         self._incarnation = ""
         self._watermark = 0
@@ -147,6 +153,32 @@ class Journal:
         """A call found the index not open: the loop is to find out now and not at its next tick."""
         if self._shipping is not None:
             self._shipping.poke()
+
+    def is_vouched(self, incarnation: str) -> bool:
+        """See Durability."""
+        age_s = asyncio.get_running_loop().time() - self._vouched_at
+        return incarnation == self._incarnation and age_s <= LEASE_S
+
+    async def vouch(self, incarnation: str) -> None:
+        """See Durability."""
+        begun = asyncio.get_running_loop().time()
+        while not self.is_vouched(incarnation):
+            if incarnation in self._superseded or (self._incarnation and incarnation != self._incarnation):
+                raise IndexUnavailable("the index was opened anew while it was read", maybe_applied=False)
+            if self.condition.phase is Phase.BLOCKED:
+                return  # too few nodes can be asked: they take nothing back either
+            if self._shipping is not None:
+                self._shipping.ask_to_vouch()
+            self._word_given.clear()
+            try:
+                async with asyncio.timeout_at(begun + LONGEST_VOUCHING_S):
+                    await self._word_given.wait()
+            except TimeoutError:
+                return
+
+    def _on_vouched(self, begun: float) -> None:
+        self._vouched_at = max(self._vouched_at, begun)
+        self._word_given.set()
 
     async def reach(self, sequence: int, *, incarnation: str) -> None:
         """See Durability."""
@@ -266,6 +298,8 @@ class Journal:
             # A number may stand for another change now: whoever waits for the old one gets no answer from the new.
             self._fail_waiters("the index was opened anew before the change was durable", but=header.incarnation)
             self._incarnation, self._watermark = header.incarnation, 0
+            self._vouched_at = float("-inf")
+            self._word_given.set()
         if self._connection.incarnation not in ("", header.incarnation):
             self._connection.drop("the index was opened anew")
         # A segment begins behind what is on W nodes of the one before, and is named only once that is agreed on.
@@ -280,6 +314,7 @@ class Journal:
             roster=self._roster,
             placing=self._placing,
             on_durable=self._on_durable,
+            on_vouched=self._on_vouched,
         )
         self._shipping = shipping
         self._say(Phase.OPEN)
@@ -323,6 +358,7 @@ class Journal:
         """Answer nothing from this incarnation any more, until the recovery finds that it may go on."""
         _log.error("this index is abandoned", incarnation=header.incarnation, reason=reason)
         self._superseded.add(header.incarnation)
+        self._word_given.set()
         self._connection.drop(reason)
         self._fail_waiters(reason)
 

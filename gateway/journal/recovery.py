@@ -29,10 +29,11 @@ from gateway.journal.failures import JournalBlocked, RaceLost
 from gateway.journal.feed import Feed
 from gateway.journal.founding import SETTLED_AFTER_S, Founding, HoldsBytes
 from gateway.journal.history import History
-from gateway.journal.incarnation import identity_of
+from gateway.journal.incarnation import identity_of, is_founding
 from gateway.journal.nodes import JournalNodes, Roster
 from gateway.journal.progress import Progress, ProgressLog, Stage
-from gateway.journal.shipping import Fenced, require_unfenced
+from gateway.journal.shipping import require_unfenced
+from gateway.journal.vouching import OPENING_DELAY_S, Fenced
 from storagenode.journal_protocol import SegmentHeader, pack_header, unpack_header
 
 LEASE_TTL_S = 15.0
@@ -140,12 +141,14 @@ class Recovery:
         known = unpack_header(state.segment) if state.segment else None
         await self._look_before(state, known)
         changed = await self._changer.recover(state.identity, known)
+        promised_at = asyncio.get_running_loop().time()
         self._runs += 1
         claim = RestoreClaim(token=f"{self._holder}-{self._runs}", old_epoch=state.epoch)
         try:
             await self._bring_up(state, changed, claim, say)
         except IndexNotOpen as error:
             raise RaceLost(str(error)) from error
+        await _outwait_readers(changed, promised_at)
         # Nobody may be shown what this process was slow to bring up, while another brought up more. A later recovery
         # has fenced our segment first and says so in the books last: between the two looks it cannot hide.
         try:
@@ -238,6 +241,13 @@ class Recovery:
         if not await self._feed.entries(end, 1):
             raise JournalBlocked(f"the journal ends with entry {end}, the index goes on and has not kept what follows")
         return Standing.AHEAD
+
+
+async def _outwait_readers(changed: Changed, promised_at: float) -> None:
+    """Until nobody relies any more on what nodes said before they promised: a reader of the incarnation before."""
+    before = changed.chain[-2].header if len(changed.chain) > 1 else None
+    if before is not None and not is_founding(before):
+        await asyncio.sleep(max(0.0, promised_at + OPENING_DELAY_S - asyncio.get_running_loop().time()))
 
 
 def _is_empty(chain: Sequence[Link]) -> bool:

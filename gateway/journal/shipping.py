@@ -18,6 +18,7 @@ from gateway.journal.feed import Feed
 from gateway.journal.nodes import JournalNodes, Roster, ask_all
 from gateway.journal.placing import Placing
 from gateway.journal.sender import Sender
+from gateway.journal.vouching import Fenced, Vouching
 from storagenode.client import NodeError
 from storagenode.journal_protocol import JournalStatus, SegmentHeader
 
@@ -44,10 +45,6 @@ class BetterSet(Exception):
     """Another set of nodes would serve better than the segment's."""
 
 
-class Fenced(Exception):
-    """A node of the segment promised a higher epoch than the segment's."""
-
-
 class Shipping:
     """One segment's shipping; `run` ends by one of the exceptions above, SegmentEnded or IndexUnavailable."""
 
@@ -61,8 +58,9 @@ class Shipping:
         roster: Roster,
         placing: Placing,
         on_durable: Callable[[int], None],
+        on_vouched: Callable[[float], None],
     ) -> None:
-        """`on_durable(sequence)` is told how far all is durable, each time that changes."""
+        """`on_durable(sequence)` is told how far all is durable, each time that changes; `on_vouched`: vouching.py."""
         self.header = header
         # What precedes the segment was durable when it was opened, whether or not the index was told of that since.
         self.watermark = max(state.watermark, header.first_sequence - 1)
@@ -78,6 +76,7 @@ class Shipping:
         self._poked = asyncio.Event()
         self._advanced = asyncio.Event()
         self._trouble = asyncio.Event()
+        self._vouching = Vouching(header, nodes=nodes, roster=roster, on_vouched=on_vouched)
         self._senders = [self._make_sender(node_id) for node_id in header.nodes]
 
     @property
@@ -96,12 +95,22 @@ class Shipping:
         """There may be entries that nobody has shipped."""
         self._poked.set()
 
+    def ask_to_vouch(self) -> None:
+        """A reader waits for the word of the nodes."""
+        self._vouching.ask()
+
     async def run(self) -> None:
         """Ship until the segment ends.
 
         Raises SegmentEnded, SegmentChanged, BetterSet, Fenced, TwoJournals, IndexUnavailable.
         """
-        loops = [self._read(), self._advance(), self._look_around(), *(sender.run() for sender in self._senders)]
+        loops = [
+            self._read(),
+            self._advance(),
+            self._look_around(),
+            self._vouching.run(),
+            *(sender.run() for sender in self._senders),
+        ]
         tasks = [asyncio.create_task(loop, name="journal") for loop in loops]
         try:
             self.poke()

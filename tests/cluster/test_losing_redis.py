@@ -25,7 +25,7 @@ from gateway.supervisor.layout import DataDirectory
 from tests.cluster.content import content
 from tests.cluster.registers import CLIENT, Readiness, closing_client, not_a_clear_refusal, traffic
 from tests.cluster.support import MIB, wait_until
-from tests.cluster.topologies import Place, Single, WithSentinels, connected, running, running_apart, sequence_of
+from tests.cluster.topologies import Place, Single, connected, running, running_apart, sequence_of
 from tests.harness.cairn import CairnServer, clean_environment
 from tests.harness.cluster import ClusterPlan, readiness
 
@@ -226,12 +226,7 @@ def test_redis_fails_again_and_again_under_traffic(place: Place) -> None:
 def fail_somehow(place: Place, random: Random) -> None:
     topology = place.topology
     topology.settle()
-    sorts = ["lose", "lose", "flush"]
-    # Sentinels promote a replica beside a master that is back already. Both serve until that is noticed, which takes
-    # up to FORGOTTEN_WITHIN_S: the test of the forgotten primary is about that.
-    if not isinstance(topology, WithSentinels):
-        sorts += ["replace", "crash", "silence"]
-    match random.choice(sorts):
+    match random.choice(["lose", "lose", "flush", "replace", "crash", "silence"]):
         case "lose":
             topology.mark()
             time.sleep(random.uniform(0.1, 1.0))
