@@ -122,8 +122,8 @@ class Connection:
         """The incarnation of the index that the present socket serves; empty while there is none, or no guard."""
         return self._pipe.incarnation if self._pipe is not None and self._pipe.is_open else ""
 
-    def attach(self, durability: Durability) -> None:
-        """From now on changes and reads wait for it."""
+    def attach(self, durability: Durability | None) -> None:
+        """From now on changes and reads wait for it; None: for the index server alone."""
         self._durability = durability
 
     def drop(self, reason: str) -> None:

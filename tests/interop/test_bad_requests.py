@@ -183,7 +183,7 @@ def test_malformed_authorization_is_refused(place: Place, authorization: str) ->
 @pytest.mark.parametrize(
     "operation",
     [
-        "GET /{bucket}?analytics&id=x",
+        "PUT /{bucket}?accelerate",
         "GET /{bucket}?metadataTable",
         "GET /{bucket}?session",
         "GET /{bucket}/k?torrent",
